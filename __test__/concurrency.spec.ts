@@ -1,0 +1,67 @@
+// Promise: calls for one store queue up, whatever they call it; calls for others do not hold them up.
+
+import { mkdirSync, symlinkSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { bootstrapCrossSigning } from 'rust-crypto-helper'
+import { DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
+
+test('50 calls for one new store through three spellings of its path: one identity', async () => {
+  const folder = temporaryFolder()
+  mkdirSync(join(folder, 'real'))
+  symlinkSync(join(folder, 'real'), join(folder, 'link'))
+  const spellings = [
+    join(folder, 'real', 'new', 'store'),
+    `${join(folder, 'link', 'new', 'store')}/`,
+    relative(process.cwd(), join(folder, 'real', 'new', 'store')),
+  ]
+  const results = await Promise.all(
+    Array.from({ length: 50 }, (_, n) =>
+      bootstrapCrossSigning(USER_ID, DEVICE_ID, spellings[n % spellings.length]!),
+    ),
+  )
+  expect(new Set(results.map(({ upload_keys }) => JSON.stringify(upload_keys))).size).toBe(1)
+  expect(results.filter(({ status }) => status === 'created')).toHaveLength(1)
+})
+
+test('a relative path is taken from the folder that was current at the time of the call', async () => {
+  const folder = temporaryFolder()
+  mkdirSync(join(folder, 'elsewhere'))
+  const before = process.cwd()
+  process.chdir(folder)
+  let call
+  try {
+    call = bootstrapCrossSigning(USER_ID, DEVICE_ID, 'store')
+    process.chdir('elsewhere')
+    await call
+  } finally {
+    process.chdir(before)
+  }
+  const again = await bootstrapCrossSigning(USER_ID, DEVICE_ID, join(folder, 'store'))
+  expect(again.status).toBe('resumed')
+})
+
+test('a failing call in the line does not harm those behind it', async () => {
+  const store = join(temporaryFolder(), 'store')
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 20 }, (_, n) =>
+      n % 2 === 0
+        ? bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+        : bootstrapCrossSigning('@_other:example.org', DEVICE_ID, store),
+    ),
+  )
+  expect(outcomes.map(({ status }) => status)).toEqual(
+    outcomes.map((_, n) => (n % 2 === 0 ? 'fulfilled' : 'rejected')),
+  )
+})
+
+test('the event loop stays free', async () => {
+  const folder = temporaryFolder()
+  let ticks = 0
+  const ticking = setInterval(() => ticks++, 1)
+  await Promise.all(
+    Array.from({ length: 200 }, (_, n) => bootstrapCrossSigning(USER_ID, DEVICE_ID, join(folder, `${n}`))),
+  )
+  clearInterval(ticking)
+  // A loop that the work runs on does not tick before it is done.
+  expect(ticks).toBeGreaterThan(10)
+})

@@ -1,0 +1,396 @@
+// Promise: every failure is a rejection with a code of the table, a message that helps, and a store
+// that is as it was.
+
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { isNativeError } from 'node:util/types'
+import { join } from 'node:path'
+import { bootstrapCrossSigning, type BootstrapOptions } from 'rust-crypto-helper'
+import { change, content, query, record, setRecord } from './support/database'
+import { runScript } from './support/processes'
+import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
+
+const CODES = [
+  'INVALID_ARGUMENT',
+  'INVALID_USER_ID',
+  'INVALID_DEVICE_ID',
+  'INVALID_STORE_PATH',
+  'ACCOUNT_MISMATCH',
+  'STORE_IN_USE',
+  'STORE_PASSPHRASE',
+  'STORE_CORRUPT',
+  'STORE_VERSION',
+  'IDENTITY_INCOMPLETE',
+  'STORE_IO',
+  'INTERNAL',
+] as const
+
+type Code = (typeof CODES)[number]
+
+const untyped = bootstrapCrossSigning as (...args: unknown[]) => Promise<unknown>
+
+interface Failure extends Error {
+  code: Code
+}
+
+/** The failure of a call that must reject, and must not throw. */
+async function failure(...args: unknown[]): Promise<Failure> {
+  let call: Promise<unknown>
+  try {
+    call = untyped(...args)
+  } catch (error) {
+    throw new Error('thrown, not rejected', { cause: error })
+  }
+  return call.then(
+    () => {
+      throw new Error('resolved')
+    },
+    (error: unknown) => {
+      expect(isNativeError(error)).toBe(true)
+      return error as Failure
+    },
+  )
+}
+
+let folder: string
+let store: string
+
+beforeEach(() => {
+  folder = temporaryFolder()
+  store = join(folder, 'store')
+})
+
+describe('arguments', () => {
+  test.each([
+    ['no arguments', []],
+    ['a user ID that is a number', [1, DEVICE_ID, 'store']],
+    ['a device ID that is null', [USER_ID, null, 'store']],
+    ['a path that is a Buffer', [USER_ID, DEVICE_ID, Buffer.from('store')]],
+    ['options that are null', [USER_ID, DEVICE_ID, 'store', null]],
+    ['options that are an array', [USER_ID, DEVICE_ID, 'store', []]],
+    ['options that are a function', [USER_ID, DEVICE_ID, 'store', () => ({})]],
+    ['options that inherit', [USER_ID, DEVICE_ID, 'store', Object.create({ reset: true })]],
+    ['a misspelt option', [USER_ID, DEVICE_ID, 'store', { passphras: 'secret' }]],
+    ['a misspelt option without value', [USER_ID, DEVICE_ID, 'store', { passphras: undefined }]],
+    ['a passphrase that is null', [USER_ID, DEVICE_ID, 'store', { passphrase: null }]],
+    ['a reset that is not a boolean', [USER_ID, DEVICE_ID, 'store', { reset: 1 }]],
+    ['a timeout that is a string', [USER_ID, DEVICE_ID, 'store', { busyTimeout: '5' }]],
+    ['a negative timeout', [USER_ID, DEVICE_ID, 'store', { busyTimeout: -1 }]],
+    ['a timeout that is not a number', [USER_ID, DEVICE_ID, 'store', { busyTimeout: NaN }]],
+    ['an endless timeout', [USER_ID, DEVICE_ID, 'store', { busyTimeout: Infinity }]],
+    [
+      'a getter that throws',
+      [
+        USER_ID,
+        DEVICE_ID,
+        'store',
+        {
+          get reset(): boolean {
+            throw new Error('no')
+          },
+        },
+      ],
+    ],
+    [
+      'a proxy that throws',
+      [
+        USER_ID,
+        DEVICE_ID,
+        'store',
+        new Proxy(
+          {},
+          {
+            ownKeys: () => {
+              throw new Error('no')
+            },
+          },
+        ),
+      ],
+    ],
+  ] as [string, unknown[]][])('INVALID_ARGUMENT: %s', async (_, args) => {
+    expect((await failure(...args)).code).toBe('INVALID_ARGUMENT')
+  })
+
+  test('options may be absent, undefined, empty, without prototype, or hold undefined', async () => {
+    for (const options of [
+      undefined,
+      {},
+      Object.create(null) as BootstrapOptions,
+      { passphrase: undefined, reset: undefined, busyTimeout: undefined },
+    ]) {
+      await untyped(USER_ID, DEVICE_ID, store, options)
+    }
+  })
+
+  test.each(['', 'ghost', '@ghost', 'ghost:example.org', '@:example.org', '@ghost:', '@a:b:c:d', '@a\0b:c'])(
+    'INVALID_USER_ID: %j',
+    async (userId) => {
+      const error = await failure(userId, DEVICE_ID, store)
+      expect(error.code).toBe('INVALID_USER_ID')
+      expect(error.message).toContain('@_ghost:example.org')
+    },
+  )
+
+  test.each(['', 'A\nB', '\0', '\u007f', '\u0085'])('INVALID_DEVICE_ID: %j', async (deviceId) => {
+    expect((await failure(USER_ID, deviceId, store)).code).toBe('INVALID_DEVICE_ID')
+  })
+
+  test.each(['', 'a\0b'])('INVALID_STORE_PATH: %j', async (path) => {
+    expect((await failure(USER_ID, DEVICE_ID, path)).code).toBe('INVALID_STORE_PATH')
+  })
+
+  test('nothing of it touches the file system', () => {
+    expect(existsSync(store)).toBe(false)
+  })
+
+  test('1,000 random inputs of every type to every parameter: a code of the table every time', async () => {
+    const seed = Date.now()
+    const random = generator(seed)
+    const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!
+    const anything = (): unknown =>
+      pick<() => unknown>([
+        () => undefined,
+        () => null,
+        () => random() < 0.5,
+        () => (random() - 0.5) * 10 ** Math.floor(random() * 20),
+        () => pick([NaN, Infinity, -Infinity, -0]),
+        () => BigInt(Math.floor(random() * 1e9)),
+        () => Symbol('symbol'),
+        () => String.fromCharCode(...Array.from({ length: random() * 30 }, () => random() * 0x10000)),
+        () => pick(['@', '@a:b', 'D', '\ud800', '../..', '/dev/null', `${folder}/${random()}\0`]),
+        () => [anything()],
+        () => ({ [pick(['passphrase', 'reset', 'busyTimeout', '__proto__', 'x'])]: anything() }),
+        () => () => anything(),
+        () => new Date(),
+        () => /a/,
+        () => new Map(),
+        () => Buffer.alloc(8),
+        () => new Proxy({}, { get: anything, ownKeys: () => ['a'] }),
+        () => Promise.resolve(),
+        () => new Error('input'),
+        () => Object.create(null) as object,
+      ])()
+    const valid = [USER_ID, DEVICE_ID, '/dev/null/store', {}] as const
+    for (let n = 0; n < 1000; n++) {
+      // One or several parameters at random; the path is never one that could be made.
+      const args: unknown[] = valid.map((value, index) =>
+        index === n % 4 || random() < 0.2 ? anything() : value,
+      )
+      if (typeof args[2] === 'string' && !args[2].includes('\0')) args[2] = '/dev/null/store'
+      const { code } = await failure(...args)
+      if (!CODES.includes(code) || code === 'INTERNAL')
+        throw new Error(`${code} with seed ${seed}, input ${n}`)
+    }
+  })
+})
+
+describe('stores', () => {
+  /** A call on the store fails with this code, names the store, and leaves its file as it is. */
+  async function expectUntouched(code: Code, ...args: unknown[]): Promise<Failure> {
+    const before = { file: readFileSync(join(store, DATABASE)), names: readdirSync(store) }
+    const error = await failure(...args)
+    expect(error.code).toBe(code)
+    expect(error.message).toContain(store)
+    expect(readdirSync(store)).toEqual(before.names)
+    expect(readFileSync(join(store, DATABASE)).equals(before.file)).toBe(true)
+    return error
+  }
+
+  test('ACCOUNT_MISMATCH: another user or another device; the message names both', async () => {
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    for (const [user, device] of [
+      ['@_other:example.org', DEVICE_ID],
+      [USER_ID, 'OTHERDEVICE'],
+    ] as const) {
+      const error = await expectUntouched('ACCOUNT_MISMATCH', user, device, store, { reset: true })
+      for (const name of [USER_ID, DEVICE_ID, user, device]) expect(error.message).toContain(name)
+    }
+  })
+
+  test('STORE_PASSPHRASE: a plain store and a passphrase', async () => {
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    const error = await expectUntouched('STORE_PASSPHRASE', USER_ID, DEVICE_ID, store, {
+      passphrase: 'hunter2',
+    })
+    expect(error.message).not.toContain('hunter2')
+  })
+
+  test('STORE_PASSPHRASE: an encrypted store and none, or another', async () => {
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store, { passphrase: 'correct' })
+    await expectUntouched('STORE_PASSPHRASE', USER_ID, DEVICE_ID, store)
+    const error = await expectUntouched('STORE_PASSPHRASE', USER_ID, DEVICE_ID, store, {
+      passphrase: 'hunter2',
+    })
+    expect(error.message).not.toContain('hunter2')
+  })
+
+  test('STORE_VERSION: a schema that this build does not know', async () => {
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    const [row] = await query(store, "SELECT value FROM kv WHERE key = 'version'")
+    const newest = (row![0] as Uint8Array)[0]!
+    await change(store, 'UPDATE kv SET value = ? WHERE key = ?', Uint8Array.of(newest + 1), 'version')
+    await expectUntouched('STORE_VERSION', USER_ID, DEVICE_ID, store)
+  })
+
+  test('IDENTITY_INCOMPLETE: one of the three private keys is missing; reset makes a new identity', async () => {
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    const identity = (await record(store, 'identity')) as { keys: object }
+    await setRecord(store, 'identity', { ...identity, keys: { ...identity.keys, user_signing_key: null } })
+    const error = await expectUntouched('IDENTITY_INCOMPLETE', USER_ID, DEVICE_ID, store)
+    expect(error.message).toContain('without the private user-signing key')
+
+    await expect(bootstrapCrossSigning(USER_ID, DEVICE_ID, store, { reset: true })).resolves.toMatchObject({
+      status: 'created',
+    })
+  })
+
+  test.each<[string, (database: string) => void | Promise<void>]>([
+    [
+      'text',
+      (database) => {
+        writeFileSync(database, 'This is not a database, but long enough to be one.'.repeat(99))
+      },
+    ],
+    [
+      'a damaged header',
+      (database) => {
+        overwrite(database, 0, 100)
+      },
+    ],
+    [
+      'a damaged page in the middle',
+      (database) => {
+        overwrite(database, 20 * 4096, 4096)
+      },
+    ],
+    [
+      'a file cut short',
+      (database) => {
+        truncateSync(database, 10 * 4096)
+      },
+    ],
+    ['another database', () => change(store, 'ALTER TABLE kv RENAME TO other')],
+    ['no version', () => change(store, "DELETE FROM kv WHERE key = 'version'")],
+    ['an account that is garbage', () => setRecord(store, 'account', { pickle: 'garbage' })],
+    ['an identity that is garbage', () => setRecord(store, 'identity', 7)],
+  ])('STORE_CORRUPT: %s', async (_, damage) => {
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    await damage(join(store, DATABASE))
+    await expectUntouched('STORE_CORRUPT', USER_ID, DEVICE_ID, store)
+  })
+
+  test('STORE_CORRUPT: the database is a folder', async () => {
+    mkdirSync(join(store, DATABASE), { recursive: true })
+    expect((await failure(USER_ID, DEVICE_ID, store)).code).toBe('STORE_CORRUPT')
+  })
+
+  test('INVALID_STORE_PATH: a file stands there, or on the way, or the database is a link', async () => {
+    writeFileSync(store, 'mine')
+    expect((await failure(USER_ID, DEVICE_ID, store)).code).toBe('INVALID_STORE_PATH')
+    expect((await failure(USER_ID, DEVICE_ID, join(store, 'below'))).code).toBe('INVALID_STORE_PATH')
+    expect(readFileSync(store, 'utf8')).toBe('mine')
+
+    symlinkSync(join(folder, 'nowhere'), join(folder, 'dangling'))
+    expect((await failure(USER_ID, DEVICE_ID, join(folder, 'dangling'))).code).toBe('INVALID_STORE_PATH')
+
+    const real = join(folder, 'real')
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, real)
+    mkdirSync(join(folder, 'linked'))
+    symlinkSync(join(real, DATABASE), join(folder, 'linked', DATABASE))
+    expect((await failure(USER_ID, DEVICE_ID, join(folder, 'linked'))).code).toBe('INVALID_STORE_PATH')
+  })
+
+  test('STORE_IO: the file system refuses, with its reason, and no folder is left behind', async () => {
+    const long = await failure(USER_ID, DEVICE_ID, join(folder, 'made', 'n'.repeat(300)))
+    expect(long.code).toBe('STORE_IO')
+    expect(long.message).toContain('File name too long')
+    expect(readdirSync(folder)).toEqual([])
+
+    symlinkSync(join(folder, 'loop'), join(folder, 'loop'))
+    expect((await failure(USER_ID, DEVICE_ID, join(folder, 'loop', 'store'))).code).toBe('STORE_IO')
+  })
+
+  test('STORE_IN_USE: this process has the database open', async () => {
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    // Any open handle counts, and so does one on another name of the same file.
+    linkSync(join(store, DATABASE), join(folder, 'other-name'))
+    const script = `
+      const handle = require('node:fs').openSync(${JSON.stringify(join(folder, 'other-name'))})
+      const call = () => bootstrapCrossSigning('${USER_ID}', '${DEVICE_ID}', ${JSON.stringify(store)}, { busyTimeout: 50 })
+      call().catch((error) => console.log(error.code)).then(() => require('node:fs').closeSync(handle))
+        .then(call).then(({ status }) => console.log(status))`
+    expect((await runScript(script)).stdout).toBe('STORE_IN_USE\nresumed\n')
+  })
+
+  test('INTERNAL: what cannot be handed over is a rejection too, and Node lives on', async () => {
+    const script = `
+      const call = () => bootstrapCrossSigning('${USER_ID}', '${DEVICE_ID}', ${JSON.stringify(store)})
+      const parse = JSON.parse
+      JSON.parse = () => { throw new Error('broken by the host') }
+      call().catch((error) => console.log(error.code)).then(() => { JSON.parse = parse })
+        .then(call).then(({ status }) => console.log(status))`
+    expect((await runScript(script)).stdout).toBe('INTERNAL\nresumed\n')
+  })
+
+  test('after a failure the store resumes with the identity that it had', async () => {
+    const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    const before = await content(store)
+    for (const options of [{ passphrase: 'x' }, { nonsense: 1 }])
+      await failure(USER_ID, DEVICE_ID, store, options)
+    await failure('@_other:example.org', DEVICE_ID, store)
+    expect(await content(store)).toEqual(before)
+    const second = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    expect(second).toEqual({ ...first, status: 'resumed' })
+  })
+
+  test('an empty file is an empty store', async () => {
+    mkdirSync(store)
+    writeFileSync(join(store, DATABASE), '')
+    await expect(bootstrapCrossSigning(USER_ID, DEVICE_ID, store)).resolves.toMatchObject({
+      status: 'created',
+    })
+    expect(readdirSync(store)).toEqual([DATABASE])
+  })
+
+  test('the log of a database that is gone is not played into the new one', async () => {
+    mkdirSync(store)
+    for (const companion of ['-wal', '-shm']) writeFileSync(join(store, `${DATABASE}${companion}`), 'stale')
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+    expect(readdirSync(store)).toEqual([DATABASE])
+    rmSync(store, { recursive: true })
+  })
+})
+
+test('the table of codes in the types and in the README is this one', () => {
+  const rows = (file: string) =>
+    [...readFileSync(join(__dirname, '..', file), 'utf8').matchAll(/^[ *]*\| `([A-Z_]+)` \|/gm)].map(
+      ([, code]) => code,
+    )
+  expect(rows('index.d.ts')).toEqual(CODES)
+  expect(rows('README.md')).toEqual(CODES)
+})
+
+function overwrite(file: string, start: number, length: number): void {
+  const bytes = readFileSync(file)
+  bytes.fill(0xa5, start, start + length)
+  writeFileSync(file, bytes)
+}
+
+/** Mulberry32: a seed in the failure's message repeats the run. */
+function generator(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}

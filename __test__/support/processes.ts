@@ -1,0 +1,53 @@
+// Processes of the tests: started here, ended by their own ID, never left behind.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { join } from 'node:path'
+
+export const ROOT = join(__dirname, '..', '..')
+export const COMMAND = join(ROOT, 'bin', 'rust-crypto-helper.js')
+
+export interface Finished {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+}
+
+const running = new Set<ChildProcess>()
+
+afterAll(() => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+export function start(command: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: 'pipe' })
+  running.add(child)
+  return child
+}
+
+export function finish(child: ChildProcess): Promise<Finished> {
+  const output = { stdout: '', stderr: '' }
+  child.stdout?.on('data', (data: Buffer) => (output.stdout += data.toString()))
+  child.stderr?.on('data', (data: Buffer) => (output.stderr += data.toString()))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      running.delete(child)
+      resolve({ code, signal, ...output })
+    })
+  })
+}
+
+/** Runs JavaScript in a Node process of its own, where `bootstrapCrossSigning` is in scope. */
+export function startScript(script: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const prelude = `const { bootstrapCrossSigning } = require(${JSON.stringify(ROOT)});`
+  return start(process.execPath, ['-e', prelude + script], env)
+}
+
+export function runScript(script: string, env?: NodeJS.ProcessEnv): Promise<Finished> {
+  return finish(startScript(script, env))
+}
+
+export function runCommand(args: string[], env?: NodeJS.ProcessEnv): Promise<Finished> {
+  return finish(start(process.execPath, [COMMAND, ...args], env))
+}

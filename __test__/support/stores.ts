@@ -1,0 +1,38 @@
+// Stores in temporary folders, and what the operating system says about them.
+
+import { mkdtempSync, readdirSync, readlinkSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export const DATABASE = 'matrix-sdk-crypto.sqlite3'
+export const USER_ID = '@_ghost:example.org'
+export const DEVICE_ID = 'GHOSTDEVICE'
+
+const folders: string[] = []
+
+/** A new empty folder, removed after the test file. */
+export function temporaryFolder(): string {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'rust-crypto-helper-test-')))
+  folders.push(folder)
+  return folder
+}
+
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+/** What this process has open in a folder, and what it has open that was there and is deleted. */
+export function openHandles(folder: string): string[] {
+  return readdirSync('/proc/self/fd')
+    .map((handle) => {
+      try {
+        return readlinkSync(join('/proc/self/fd', handle))
+      } catch {
+        return '' // the handle of this very listing
+      }
+    })
+    .filter((file) => file === folder || file.startsWith(`${folder}/`))
+}
+
+/** Tests that look into /proc run on Linux; elsewhere the report shows them as skipped. */
+export const itOnLinux = process.platform === 'linux' ? it : it.skip

@@ -1,0 +1,259 @@
+//! What happens to a store, in the order in which it happens.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    error::{ErrorCode, Result},
+    executor,
+    folder::{self, StoreFolder},
+    identity, in_use, inspect,
+    payloads::Payloads,
+    queue,
+    request::Request,
+    store::{config, create_empty, with_store},
+};
+
+/// How often a store that somebody holds is looked at again.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+pub async fn bootstrap(request: Request) -> Result<Payloads> {
+    let store_path = request.store_path.clone();
+    let folder = executor::blocking(move || folder::resolve(&store_path)).await?;
+
+    // Calls for one store wait for each other here, in order and without polling.
+    let turn = queue::turn(&folder).await;
+
+    // Others, in other processes or beside our own calls, are waited for only so long.
+    let deadline = Instant::now() + request.options.busy_timeout;
+    let outcome = loop {
+        let (request, folder) = (request.clone(), folder.clone());
+        match executor::blocking(move || attempt(&request, folder)).await {
+            Err(error) if error.code == ErrorCode::StoreInUse && Instant::now() < deadline => {
+                sleep(POLL_INTERVAL.min(deadline - Instant::now())).await;
+            }
+            outcome => break outcome,
+        }
+    };
+    drop(turn);
+    outcome
+}
+
+/// One try, all of it on a thread that may block. Either the store is bootstrapped and closed, or
+/// nothing has changed.
+fn attempt(request: &Request, path: PathBuf) -> Result<Payloads> {
+    let mut folder = StoreFolder::enter(path)?;
+    let payloads = if folder.has_database()? {
+        folder.clean();
+        in_use::check_this_process(folder.path())?;
+        inspect::inspect(folder.path(), request.passphrase())?;
+        bootstrap_in(folder.path(), folder.path(), request)?
+    } else {
+        let staging = folder.stage()?;
+        create_empty(staging.path(), folder.path())?;
+        let payloads = bootstrap_in(staging.path(), folder.path(), request)?;
+        staging.publish()?;
+        payloads
+    };
+    folder.keep();
+    Ok(payloads)
+}
+
+/// Opens the store in `place`, bootstraps and closes it. Errors name `store`, which is what the
+/// caller knows it by.
+fn bootstrap_in(place: &Path, store: &Path, request: &Request) -> Result<Payloads> {
+    with_store(&config(place, request.passphrase()), store, async |opened| {
+        identity::bootstrap(opened, store, request).await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    //! What the caller's own `OlmMachine` finds in a store that was bootstrapped.
+
+    use matrix_sdk_crypto::{
+        CrossSigningBootstrapRequests, OlmMachine, UserIdentity, types::requests::AnyOutgoingRequest,
+    };
+    use matrix_sdk_sqlite::SqliteCryptoStore;
+    use ruma::{api::client::keys::upload_keys::v3::Request as KeysUploadRequest, device_id, user_id};
+    use serde_json::Value;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{payloads::Status, request::Options};
+
+    const USER_ID: &str = "@_ghost:example.org";
+    const DEVICE_ID: &str = "GHOSTDEVICE";
+
+    fn request(folder: &TempDir, options: Options) -> Request {
+        let store = folder.path().join("store");
+        Request::new(USER_ID, DEVICE_ID, store.to_str().unwrap(), options).unwrap()
+    }
+
+    fn encrypted() -> Options {
+        Options { passphrase: Some("secret".to_owned().into()), ..Options::default() }
+    }
+
+    async fn machine(request: &Request) -> OlmMachine {
+        let store = SqliteCryptoStore::open(&request.store_path, request.passphrase()).await.unwrap();
+        OlmMachine::with_store(user_id!("@_ghost:example.org"), device_id!("GHOSTDEVICE"), store, None)
+            .await
+            .unwrap()
+    }
+
+    async fn keys_to_upload(machine: &OlmMachine) -> KeysUploadRequest {
+        let requests = machine.outgoing_requests().await.unwrap();
+        let upload = requests.iter().find_map(|request| match request.request() {
+            AnyOutgoingRequest::KeysUpload(upload) => Some(upload.clone()),
+            _ => None,
+        });
+        upload.expect("the machine has keys to upload")
+    }
+
+    /// The promise to the caller, whichever way the store came about.
+    async fn assert_ready(request: &Request, payloads: &Payloads) {
+        let machine = machine(request).await;
+        assert!(machine.cross_signing_status().await.is_complete());
+
+        let identity = machine.get_identity(machine.user_id(), None).await.unwrap().unwrap();
+        assert!(identity.is_verified());
+        let UserIdentity::Own(identity) = identity else { panic!("not the machine's own identity") };
+        assert_eq!(
+            json(identity.master_key().as_ref())["keys"],
+            json(&payloads.upload_keys.master_key)["keys"]
+        );
+
+        let device = machine.get_device(machine.user_id(), machine.device_id(), None).await.unwrap().unwrap();
+        assert!(device.is_cross_signed_by_owner());
+        assert!(device.is_verified());
+        assert!(device.is_locally_trusted());
+
+        let upload = keys_to_upload(&machine).await;
+        assert_eq!(upload.one_time_keys.len(), 50, "one-time keys are the machine's to upload");
+        assert_eq!(json(&upload.device_keys), json(payloads)["upload_device_keys"]["device_keys"]);
+    }
+
+    fn json(value: &impl serde::Serialize) -> Value {
+        serde_json::to_value(value).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_new_store_is_ready_for_its_machine() {
+        let folder = TempDir::new().unwrap();
+        let request = request(&folder, Options::default());
+        let payloads = bootstrap(request.clone()).await.unwrap();
+        assert_eq!(payloads.status, Status::Created);
+        assert_ready(&request, &payloads).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_new_encrypted_store_is_ready_for_its_machine() {
+        let folder = TempDir::new().unwrap();
+        let request = request(&folder, encrypted());
+        let payloads = bootstrap(request.clone()).await.unwrap();
+        assert_ready(&request, &payloads).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_whose_identity_was_replaced_is_ready_for_its_machine() {
+        let folder = TempDir::new().unwrap();
+        let first = bootstrap(request(&folder, Options::default())).await.unwrap();
+        let request = request(&folder, Options { reset: true, ..Options::default() });
+        let second = bootstrap(request.clone()).await.unwrap();
+        assert_ne!(json(&first.upload_keys), json(&second.upload_keys));
+        assert_ready(&request, &second).await;
+    }
+
+    /// As the sidecar left it, or any other program that used the SDK alone.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_the_sdk_made_is_resumed_and_ready_for_its_machine() {
+        for options in [Options::default(), encrypted()] {
+            let folder = TempDir::new().unwrap();
+            let request = request(&folder, options);
+            let made: CrossSigningBootstrapRequests = {
+                let machine = machine(&request).await;
+                let made = machine.bootstrap_cross_signing(false).await.unwrap();
+                close(machine, &request).await;
+                made
+            };
+
+            let payloads = bootstrap(request.clone()).await.unwrap();
+            assert_eq!(payloads.status, Status::Resumed);
+            assert_eq!(json(&payloads.upload_signatures), json(&made.upload_signatures_req.signed_keys));
+            let master_key = made.upload_signing_keys_req.master_key.unwrap();
+            assert_eq!(json(&payloads.upload_keys.master_key), json(&master_key));
+            assert_ready(&request, &payloads).await;
+        }
+    }
+
+    /// Dropping does not close: wait until the file is free, as a caller of the SDK must.
+    async fn close(machine: OlmMachine, request: &Request) {
+        drop(machine);
+        while in_use::check_this_process(&request.store_path).is_err() {
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_account_without_an_identity_keeps_its_keys() {
+        let folder = TempDir::new().unwrap();
+        let request = request(&folder, Options::default());
+        let before = {
+            let machine = machine(&request).await;
+            let keys = machine.identity_keys();
+            close(machine, &request).await;
+            keys
+        };
+        let payloads = bootstrap(request.clone()).await.unwrap();
+        assert_eq!(payloads.status, Status::Created);
+        assert_eq!(machine(&request).await.identity_keys(), before);
+        assert_ready(&request, &payloads).await;
+    }
+
+    /// A store from the template is one that the SDK made: the same tables, version and settings.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_from_the_template_is_like_one_of_the_sdk() {
+        let describe = |store: &Path| {
+            let database = rusqlite::Connection::open(store.join(crate::folder::DATABASE)).unwrap();
+            let mut rows = Vec::new();
+            for sql in [
+                "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name",
+                "SELECT key FROM kv ORDER BY key",
+                "SELECT hex(value) FROM kv WHERE key = 'version'",
+                "PRAGMA journal_mode",
+                "PRAGMA page_size",
+                "PRAGMA auto_vacuum",
+                "PRAGMA encoding",
+                "PRAGMA user_version",
+                "PRAGMA application_id",
+                "PRAGMA foreign_key_check",
+            ] {
+                let mut statement = database.prepare(sql).unwrap();
+                let columns = statement.column_count();
+                let found = statement
+                    .query_map((), |row| (0..columns).map(|column| row.get(column)).collect())
+                    .unwrap()
+                    .collect::<rusqlite::Result<Vec<Vec<rusqlite::types::Value>>>>()
+                    .unwrap();
+                rows.push((sql, found));
+            }
+            rows
+        };
+        let folder = TempDir::new().unwrap();
+        let by_sdk =
+            Request { store_path: folder.path().join("sdk"), ..request(&folder, Options::default()) };
+        let machine = machine(&by_sdk).await;
+        machine.bootstrap_cross_signing(false).await.unwrap();
+        close(machine, &by_sdk).await;
+
+        for name in ["the first makes the template", "the second starts from it"] {
+            let ours = Request { store_path: folder.path().join(name), ..by_sdk.clone() };
+            bootstrap(ours.clone()).await.unwrap();
+            assert_eq!(describe(&ours.store_path), describe(&by_sdk.store_path));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! A store's folder: found by whatever spelling, made if it is missing, held by one bootstrap at a
+//! time across processes, and, for a new store, the place where the finished database appears.
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    path::{Component, Path, PathBuf},
+};
+
+use tempfile::TempPath;
+
+use crate::error::{Error, ErrorCode, Result, shown};
+
+/// The file that the Matrix SDK keeps a crypto store in.
+pub const DATABASE: &str = "matrix-sdk-crypto.sqlite3";
+
+/// Where a new store is built. A call that was killed leaves it behind; the next one removes it.
+const STAGING: &str = ".rust-crypto-helper-new";
+
+/// The files that SQLite keeps beside a database, by what it appends to the name.
+pub const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The one absolute spelling of a store folder, which need not exist: no links, no dots.
+pub fn resolve(store: &Path) -> Result<PathBuf> {
+    let mut existing = store;
+    let mut missing = Vec::new();
+    let mut resolved = loop {
+        match fs::canonicalize(existing) {
+            Ok(real) => break real,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut parts = existing.components();
+                let (Some(last), parent) = (parts.next_back(), parts.as_path()) else {
+                    return Err(Error::io(store, "find the folder", &error));
+                };
+                missing.push(last);
+                existing = parent;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(not_a_folder(store)),
+            Err(error) => return Err(Error::io(store, "find the folder", &error)),
+        }
+    };
+    for part in missing.into_iter().rev() {
+        match part {
+            // What is missing has no links in it, so that going up is a matter of spelling.
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            Component::CurDir => {}
+            other => resolved.push(other),
+        }
+    }
+    Ok(resolved)
+}
+
+fn not_a_folder(store: &Path) -> Error {
+    Error::new(
+        ErrorCode::InvalidStorePath,
+        format!(
+            "something other than a folder stands at {}. Choose another path or move it away",
+            shown(store)
+        ),
+    )
+}
+
+/// The right to work in a store's folder. No other bootstrap, of whatever process, has it until
+/// this is dropped.
+pub struct StoreFolder {
+    path: PathBuf,
+    // Before the lock: fields are dropped in this order, and folders are removed under the lock.
+    created: CreatedFolders,
+    _lock: Option<File>,
+}
+
+impl StoreFolder {
+    /// Makes the folder if need be and takes the lock. `STORE_IN_USE` if another bootstrap has it.
+    pub fn enter(path: PathBuf) -> Result<Self> {
+        let mut created = CreatedFolders::create(&path)?;
+        let lock = match lock(&path) {
+            Ok(lock) => lock,
+            Err(error) => {
+                if error.code == ErrorCode::StoreInUse {
+                    // Somebody works in the folder already: it is no longer ours to remove.
+                    created.keep();
+                }
+                return Err(error);
+            }
+        };
+        Ok(Self { path, created, _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a database is here, finished or not.
+    pub fn has_database(&self) -> Result<bool> {
+        match fs::symlink_metadata(self.path.join(DATABASE)) {
+            Ok(found) if found.is_file() => Ok(true),
+            // SQLite keeps its log beside the file that the link leads to: two folders would share
+            // one store, each with a lock of its own.
+            Ok(found) if found.is_symlink() => Err(Error::new(
+                ErrorCode::InvalidStorePath,
+                format!(
+                    "{DATABASE} in {} is a symbolic link. Give the folder that really holds it",
+                    shown(&self.path)
+                ),
+            )),
+            Ok(_) => Err(Error::corrupt(&self.path, format_args!("{DATABASE} in it is not a file"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io(&self.path, "look at the database", &error)),
+        }
+    }
+
+    /// An empty private folder on the same file system, to build a new store in.
+    pub fn stage(&self) -> Result<Staging<'_>> {
+        let path = self.path.join(STAGING);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io(&self.path, "remove what an interrupted call left", &error));
+            }
+            _ => {}
+        }
+        private_folder()
+            .create(&path)
+            .map_err(|error| Error::io(&self.path, "make a folder to build it in", &error))?;
+        Ok(Staging { path, folder: self })
+    }
+
+    /// Removes what a killed call left, for a store that is there already.
+    pub fn clean(&self) {
+        // Nobody misses it and nothing depends on it: a refusal here is no reason to fail.
+        let _ = fs::remove_dir_all(self.path.join(STAGING));
+    }
+
+    /// The folder stays, whatever happens from now on.
+    pub fn keep(&mut self) {
+        self.created.keep();
+    }
+}
+
+/// A new store being built where no one else looks for it. Dropped, it is gone.
+pub struct Staging<'a> {
+    path: PathBuf,
+    folder: &'a StoreFolder,
+}
+
+impl Staging<'_> {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the finished store in its place: from one moment to the next it is there, whole.
+    pub fn publish(self) -> Result<()> {
+        let store = &self.folder.path;
+        let staged = self.path.join(DATABASE);
+        let database = store.join(DATABASE);
+
+        // A log without its database is of a store that somebody removed. SQLite drops it when it
+        // makes a database there; left in place, it would be played into ours.
+        for companion in COMPANIONS {
+            match fs::remove_file(store.join(format!("{DATABASE}{companion}"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io(store, "remove the log of a database that is gone", &error));
+                }
+                _ => {}
+            }
+        }
+
+        TempPath::try_from_path(staged)
+            .map_err(|error| Error::io(store, "name the database", &error))?
+            .persist_noclobber(&database)
+            .map_err(|refused| match refused.error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    Error::in_use(store, "another program, which has just made it")
+                }
+                _ => Error::io(store, "put the database in its place", &refused.error),
+            })?;
+
+        // The names, too, must survive a power cut.
+        let synced = fs::remove_dir(&self.path).and_then(|()| sync_folder(store)).and_then(|()| {
+            self.folder.created.0.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)
+        });
+        synced.map_err(|error| {
+            // Nobody has been told of this store: better none than one that may vanish.
+            let _ = fs::remove_file(&database);
+            Error::io(store, "sync the folder", &error)
+        })
+    }
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        // After publishing there is nothing left to remove; if it fails, the next call cleans up.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// The folders that this call made, outermost first. Dropped, those that are empty go again.
+struct CreatedFolders(Vec<PathBuf>);
+
+impl CreatedFolders {
+    fn create(store: &Path) -> Result<Self> {
+        let mut created = Self(Vec::new());
+        let missing: Vec<&Path> = store.ancestors().take_while(|folder| !folder.exists()).collect();
+        for folder in missing.into_iter().rev() {
+            match private_folder().create(folder) {
+                Ok(()) => created.0.push(folder.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io(store, "make the folder", &error)),
+            }
+        }
+        if store.is_dir() { Ok(created) } else { Err(not_a_folder(store)) }
+    }
+
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for CreatedFolders {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            // Refused if somebody has put something into it: then it is no longer ours alone.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn private_folder() -> DirBuilder {
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Windows has no such call and needs none: its file systems log their names themselves.
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps)]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Locks the folder itself, so that no lock file is ever left in it. The lock ends with the
+/// process, however that ends. `None` where the file system has no locks for folders (NFS).
+#[cfg(unix)]
+fn lock(store: &Path) -> Result<Option<File>> {
+    use std::os::unix::fs::MetadataExt;
+
+    let refused = |error: io::Error| match error.kind() {
+        // Another call made it and removed it again: as good as a lock that it still holds.
+        io::ErrorKind::NotFound => busy(store),
+        _ => Error::io(store, "open the folder", &error),
+    };
+    let folder = File::open(store).map_err(refused)?;
+    match folder.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(busy(store)),
+        Err(TryLockError::Error(_)) => return Ok(None),
+    }
+    let locked = folder.metadata().map_err(refused)?;
+    let named = fs::metadata(store).map_err(refused)?;
+    if (locked.dev(), locked.ino()) == (named.dev(), named.ino()) {
+        Ok(Some(folder))
+    } else {
+        Err(busy(store))
+    }
+}
+
+/// Windows locks no folders: a file that only one process can open, and that Windows removes when
+/// the process closes it or dies, does the same.
+#[cfg(windows)]
+fn lock(store: &Path) -> Result<Option<File>> {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    const FILE_FLAG_DELETE_ON_CLOSE: u32 = 0x0400_0000;
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .share_mode(0)
+        .custom_flags(FILE_FLAG_DELETE_ON_CLOSE)
+        .open(store.join(".rust-crypto-helper-lock"))
+        .map(Some)
+        .map_err(|error| match (error.raw_os_error(), error.kind()) {
+            (Some(ERROR_SHARING_VIOLATION), _) | (_, io::ErrorKind::NotFound) => busy(store),
+            _ => Error::io(store, "lock the folder", &error),
+        })
+}
+
+fn busy(store: &Path) -> Error {
+    Error::in_use(store, "another bootstrap, of another process")
+}

@@ -1,0 +1,211 @@
+//! The napi boundary: what JavaScript sees, and the conversion of what it gives and gets.
+//!
+//! The documentation of everything with `#[napi]` becomes that of `index.d.ts`.
+
+mod arguments;
+mod bootstrap;
+mod error;
+mod executor;
+mod folder;
+mod identity;
+mod in_use;
+mod inspect;
+mod payloads;
+mod queue;
+mod request;
+mod store;
+
+use std::collections::HashMap;
+
+use napi::{
+    Env, JsError, JsValue, Unknown,
+    bindgen_prelude::{FnArgs, Function, JsObjectValue, Object},
+};
+use napi_derive::napi;
+
+use crate::{
+    error::{Error, Result},
+    payloads::Payloads,
+};
+
+/// What a call may be told beyond its three arguments. An option that does not exist is an error
+/// (`INVALID_ARGUMENT`); one that is `undefined` counts as absent.
+#[napi(object, object_to_js = false)]
+pub struct BootstrapOptions {
+    /// The store's passphrase, as given to `OlmMachine.initialize`. Without it the store is not
+    /// encrypted.
+    pub passphrase: Option<String>,
+    /// Replace the store's identity by a new one. Whoever verified this user has to do so again.
+    ///
+    /// @default false
+    pub reset: Option<bool>,
+    /// How long to wait for a store that somebody else holds open, in milliseconds from 0 (do not
+    /// wait) to 2147483647. Calls of this process for the same store queue up and do not count.
+    ///
+    /// @default 5000
+    pub busy_timeout: Option<f64>,
+}
+
+/// The bodies of the requests that publish a cross-signing identity. Send them in the order in which
+/// they stand here, as the user whose identity it is.
+#[napi(object, object_from_js = false)]
+pub struct CrossSigningBootstrap {
+    /// `created`: this call made the identity. `resumed`: the store already held it, and these are
+    /// the same keys as before.
+    #[napi(ts_type = "'created' | 'resumed'")]
+    pub status: String,
+    /// Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, when present. It is absent when
+    /// the store records that the server already has the device keys.
+    #[napi(js_name = "upload_device_keys")]
+    pub upload_device_keys: Option<DeviceKeysUpload>,
+    /// Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added
+    /// where the homeserver asks for it.
+    #[napi(js_name = "upload_keys")]
+    pub upload_keys: CrossSigningKeysUpload,
+    /// Body of `POST /_matrix/client/v3/keys/signatures/upload`: by user ID and device ID, the device
+    /// keys with the signature of the self-signing key. Send it 3rd. The answer is 200 even when
+    /// the homeserver refuses: read `failures` in it.
+    #[napi(js_name = "upload_signatures")]
+    pub upload_signatures: HashMap<String, HashMap<String, DeviceKeys>>,
+}
+
+/// Body of `POST /_matrix/client/v3/keys/upload`. One-time keys are not in it: they belong to the
+/// `OlmMachine` that takes the store over.
+///
+/// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload)
+#[napi(object, object_from_js = false)]
+pub struct DeviceKeysUpload {
+    /// The device's keys, signed by the device itself and by the self-signing key.
+    #[napi(js_name = "device_keys")]
+    pub device_keys: DeviceKeys,
+}
+
+/// Body of `POST /_matrix/client/v3/keys/device_signing/upload`, without `auth`.
+///
+/// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysdevice_signingupload)
+#[napi(object, object_from_js = false)]
+pub struct CrossSigningKeysUpload {
+    /// The user's identity. Signed by the device.
+    #[napi(js_name = "master_key")]
+    pub master_key: CrossSigningKey,
+    /// Signs the user's own devices. Signed by the master key.
+    #[napi(js_name = "self_signing_key")]
+    pub self_signing_key: CrossSigningKey,
+    /// Signs other users' master keys. Signed by the master key.
+    #[napi(js_name = "user_signing_key")]
+    pub user_signing_key: CrossSigningKey,
+}
+
+/// A public cross-signing key.
+///
+/// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#cross-signing)
+#[napi(object, object_from_js = false)]
+pub struct CrossSigningKey {
+    /// The user whose key it is.
+    #[napi(js_name = "user_id")]
+    pub user_id: String,
+    /// What the key is for.
+    #[napi(ts_type = "Array<'master' | 'self_signing' | 'user_signing'>")]
+    pub usage: Vec<String>,
+    /// The key itself in unpadded base64, by `ed25519:` and itself.
+    pub keys: HashMap<String, String>,
+    /// Signatures in unpadded base64, by user ID and key ID.
+    pub signatures: HashMap<String, HashMap<String, String>>,
+}
+
+/// A device's public keys.
+///
+/// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload_request_devicekeys)
+#[napi(object, object_from_js = false)]
+pub struct DeviceKeys {
+    /// The user whose device it is.
+    #[napi(js_name = "user_id")]
+    pub user_id: String,
+    /// The device.
+    #[napi(js_name = "device_id")]
+    pub device_id: String,
+    /// The encryption algorithms that the device supports.
+    pub algorithms: Vec<String>,
+    /// The identity keys in unpadded base64, by algorithm and device ID: `curve25519:DEVICE` and
+    /// `ed25519:DEVICE`.
+    pub keys: HashMap<String, String>,
+    /// Signatures in unpadded base64, by user ID and key ID.
+    pub signatures: HashMap<String, HashMap<String, String>>,
+}
+
+/// Gives a Matrix user a cross-signing identity, and says what to upload.
+///
+/// Opens the crypto store, or creates it; makes the master, self-signing and user-signing keys if it
+/// holds none; signs the device; closes the store completely; and only then resolves (or rejects).
+/// From that moment the caller's own `OlmMachine` may open it. The private keys stay in the store.
+///
+/// Calling again is always safe and gives the same `upload_keys`, so a caller that died between the
+/// call and its uploads simply starts over. Calls for the same store wait for each other.
+///
+/// Every failure rejects, never throws, with an `Error` whose `code` is one of:
+///
+/// | code | when |
+/// |---|---|
+/// | `INVALID_ARGUMENT` | an argument of the wrong type; an option that does not exist |
+/// | `INVALID_USER_ID` | not `@localpart:server` |
+/// | `INVALID_DEVICE_ID` | empty, or with control characters |
+/// | `INVALID_STORE_PATH` | empty, with a NUL, or something other than a folder stands there |
+/// | `ACCOUNT_MISMATCH` | the store belongs to another user or device |
+/// | `STORE_IN_USE` | somebody else held the store open for longer than `busyTimeout` |
+/// | `STORE_PASSPHRASE` | an encrypted store and no or a wrong passphrase; a plain store and a passphrase |
+/// | `STORE_CORRUPT` | not a database, or damaged |
+/// | `STORE_VERSION` | written by a newer matrix-sdk than this build knows |
+/// | `IDENTITY_INCOMPLETE` | the store holds some of the three private keys, but not all |
+/// | `STORE_IO` | the file system refused |
+/// | `INTERNAL` | a bug of this package |
+///
+/// After any of them the store is as it was before the call.
+///
+/// @param userId the full user ID, such as `@_ghost:example.org`
+/// @param deviceId the ID of the user's device
+/// @param storePath the folder that `OlmMachine.initialize` takes; created if it is not there
+/// @param options passphrase, reset, busyTimeout
+#[napi(
+    ts_args_type = "userId: string, deviceId: string, storePath: string, options?: BootstrapOptions",
+    ts_return_type = "Promise<CrossSigningBootstrap>"
+)]
+pub fn bootstrap_cross_signing<'env>(
+    env: &'env Env,
+    user_id: Unknown<'env>,
+    device_id: Unknown<'env>,
+    store_path: Unknown<'env>,
+    options: Unknown<'env>,
+) -> napi::Result<Object<'env>> {
+    let (deferred, promise) = env.create_deferred()?;
+    let request = arguments::read(env, user_id, device_id, store_path, options);
+    executor::spawn(async { to_json(&bootstrap::bootstrap(request?).await?) }, move |outcome| {
+        deferred.resolve(move |env| to_javascript(env, outcome));
+    });
+    Ok(promise)
+}
+
+fn to_json(payloads: &Payloads) -> Result<String> {
+    serde_json::to_string(payloads).map_err(|_| Error::internal("the payloads cannot be written as JSON"))
+}
+
+/// Runs on the JavaScript thread. An `Err` made of a JavaScript error is what the promise rejects
+/// with; napi's own errors would lose the code.
+fn to_javascript(env: Env, outcome: Result<String>) -> napi::Result<Unknown<'static>> {
+    let parsed = outcome.and_then(|json| {
+        parse(&env, json).map_err(|_| Error::internal("JSON.parse does not take the payloads"))
+    });
+    parsed
+        .map_err(|error| JsError::from(napi::Error::new(error.code, error.message)).into_unknown(env).into())
+}
+
+/// JavaScript's own parser, since it makes a property of every key: napi's conversion of maps
+/// assigns, and loses a device called `__proto__`.
+#[allow(unsafe_code)]
+fn parse(env: &Env, json: String) -> napi::Result<Unknown<'static>> {
+    let parser: Object = env.get_global()?.get_named_property_unchecked("JSON")?;
+    let parse: Function<FnArgs<(String,)>, Unknown> = parser.get_named_property_unchecked("parse")?;
+    let parsed = parse.call(FnArgs::from((json,)))?;
+    // SAFETY: napi passes the value on to the promise before the callback that this runs in, and
+    // with it the value's handle scope, ends. `env` is a local, which the type cannot tell from that.
+    Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), parsed.raw()) })
+}

@@ -1,0 +1,121 @@
+//! What a caller asks for, checked before anything is touched.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorCode, Result};
+
+/// How long a call waits for a store that somebody else holds, unless it says otherwise.
+pub const DEFAULT_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One call's arguments. Owns them all: nothing of it points into JavaScript's memory.
+#[derive(Clone)]
+pub struct Request {
+    pub user_id: OwnedUserId,
+    pub device_id: OwnedDeviceId,
+    /// Absolute, as the process's current folder was at the time of the call.
+    pub store_path: PathBuf,
+    pub options: Options,
+}
+
+#[derive(Clone)]
+pub struct Options {
+    pub passphrase: Option<Zeroizing<String>>,
+    pub reset: bool,
+    pub busy_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { passphrase: None, reset: false, busy_timeout: DEFAULT_BUSY_TIMEOUT }
+    }
+}
+
+impl Request {
+    pub fn new(user_id: &str, device_id: &str, store_path: &str, options: Options) -> Result<Self> {
+        Ok(Self {
+            user_id: parse_user_id(user_id)?,
+            device_id: parse_device_id(device_id)?,
+            store_path: parse_store_path(store_path)?,
+            options,
+        })
+    }
+
+    pub fn passphrase(&self) -> Option<&str> {
+        self.options.passphrase.as_ref().map(|passphrase| passphrase.as_str())
+    }
+}
+
+fn parse_user_id(user_id: &str) -> Result<OwnedUserId> {
+    let invalid = || {
+        Error::new(
+            ErrorCode::InvalidUserId,
+            format!("{user_id:?} is not a Matrix user ID: write it in full, as in @_ghost:example.org"),
+        )
+    };
+    let parsed = UserId::parse(user_id).map_err(|_| invalid())?;
+    // The grammar of old user IDs allows this; no homeserver has such a user.
+    if parsed.localpart().is_empty() || user_id.chars().any(char::is_control) {
+        return Err(invalid());
+    }
+    Ok(parsed)
+}
+
+fn parse_device_id(device_id: &str) -> Result<OwnedDeviceId> {
+    if device_id.is_empty() || device_id.chars().any(char::is_control) {
+        return Err(Error::new(
+            ErrorCode::InvalidDeviceId,
+            format!("{device_id:?} is not a device ID: it must not be empty nor hold control characters"),
+        ));
+    }
+    Ok(device_id.into())
+}
+
+fn parse_store_path(store_path: &str) -> Result<PathBuf> {
+    let invalid = |why: &str| {
+        Error::new(
+            ErrorCode::InvalidStorePath,
+            format!(
+                "{store_path:?} is not a store path: {why}. Give the folder that OlmMachine.initialize takes"
+            ),
+        )
+    };
+    if store_path.is_empty() {
+        return Err(invalid("it is empty"));
+    }
+    if store_path.contains('\0') {
+        return Err(invalid("it holds a NUL character"));
+    }
+    std::path::absolute(Path::new(store_path))
+        .map_err(|error| Error::io(Path::new(store_path), "find the current folder", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(user_id: &str, device_id: &str, store_path: &str) -> Option<ErrorCode> {
+        Request::new(user_id, device_id, store_path, Options::default()).err().map(|error| error.code)
+    }
+
+    #[test]
+    fn ids_and_paths_are_checked() {
+        assert_eq!(code("@ghost:example.org", "DEVICE", "store"), None);
+        for user_id in
+            ["", "ghost", "@ghost", "@:example.org", "ghost:example.org", "@ghost:", "@g\u{1}:example.org"]
+        {
+            assert_eq!(code(user_id, "DEVICE", "store"), Some(ErrorCode::InvalidUserId), "{user_id:?}");
+        }
+        for device_id in ["", "A\nB", "\u{7f}"] {
+            assert_eq!(code("@ghost:example.org", device_id, "store"), Some(ErrorCode::InvalidDeviceId));
+        }
+        for path in ["", "a\0b"] {
+            assert_eq!(code("@ghost:example.org", "DEVICE", path), Some(ErrorCode::InvalidStorePath));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A store opened with the Matrix SDK, and really closed again.
+
+use std::{fs, path::Path, sync::OnceLock};
+
+use matrix_sdk_crypto::store::{CryptoStore, CryptoStoreError};
+use matrix_sdk_sqlite::{OpenStoreError, SqliteCryptoStore, SqliteStoreConfig};
+use tokio::runtime::Builder;
+
+use crate::{
+    error::{Error, ErrorCode, Result, shown},
+    folder::DATABASE,
+};
+
+/// How a bootstrap opens the store in `place`.
+pub fn config(place: &Path, passphrase: Option<&str>) -> SqliteStoreConfig {
+    SqliteStoreConfig::new(place)
+        .passphrase(passphrase)
+        .pool_max_size(2)
+        // PRAGMA optimize writes into the file: a store that is only read stays as it is.
+        .optimize(false)
+}
+
+/// Opens a store, does `work` with it and closes it, whatever became of the work. When this returns,
+/// no handle of it is open and SQLite has put its log away. Errors name `store`.
+///
+/// Blocks: it is for a thread that may wait.
+pub fn with_store<T>(
+    config: &SqliteStoreConfig,
+    store: &Path,
+    work: impl AsyncFnOnce(&SqliteCryptoStore) -> Result<T>,
+) -> Result<T> {
+    // SQLite's connections are closed in background tasks of the runtime that they were opened in,
+    // and only dropping that runtime waits for them. One thread for these tasks, so that the
+    // connections close one after the other: of two that close at the same moment each takes the
+    // other for the last, and the log stays behind.
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build()
+        .map_err(|error| Error::internal(format_args!("cannot start a runtime: {error}")))?;
+
+    runtime.block_on(async {
+        let opened =
+            SqliteCryptoStore::open_with_config(config).await.map_err(|error| open_error(store, &error))?;
+        let outcome = work(&opened).await;
+        let closed = opened.close().await.map_err(|error| Error::sdk(store, &CryptoStoreError::from(error)));
+        outcome.and_then(|done| closed.map(|()| done))
+    })
+}
+
+fn open_error(store: &Path, error: &OpenStoreError) -> Error {
+    match error {
+        OpenStoreError::InitCipher(_) => Error::new(
+            ErrorCode::StorePassphrase,
+            format!("the passphrase does not open the store {}: give the one it was made with", shown(store)),
+        ),
+        _ => Error::sdk(store, error),
+    }
+}
+
+/// Makes an empty database in `place`: every table, no content, not encrypted.
+///
+/// The SDK needs 34 fsyncs and eleven milliseconds for it. It does so once per process; later
+/// stores start from a copy of those bytes.
+pub fn create_empty(place: &Path, store: &Path) -> Result<()> {
+    static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
+
+    let database = place.join(DATABASE);
+    // Made here and not by SQLite, so that nobody else can read it at any time: its log and the
+    // log's index get the same mode.
+    private_file(&database, TEMPLATE.get().map_or(&[], Vec::as_slice))
+        .map_err(|error| Error::io(store, "make the database", &error))?;
+    if TEMPLATE.get().is_none() {
+        // As an OlmMachine would make it, with the statistics that PRAGMA optimize writes.
+        with_store(&SqliteStoreConfig::new(place), store, async |_| Ok(()))?;
+        let bytes = fs::read(&database).map_err(|error| Error::io(store, "read the database", &error))?;
+        // Another thread may have been faster; its template is as good.
+        let _ = TEMPLATE.set(bytes);
+    }
+    Ok(())
+}
+
+fn private_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // Not synced here: SQLite syncs the file when it puts the log away.
+    options.open(path)?.write_all(content)
+}
