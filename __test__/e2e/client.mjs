@@ -1,0 +1,71 @@
+// The process behind support/client.ts: one JSON command a line in, one JSON answer a line out.
+
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as sdk from 'matrix-js-sdk'
+import { logger } from 'matrix-js-sdk/lib/logger.js'
+
+logger.setLevel('silent')
+console.log = console.info = console.debug = console.warn = console.error
+
+let client
+
+async function until(condition, what) {
+  for (let waited = 0; waited < 30_000; waited += 50) {
+    const value = await condition()
+    if (value) return value
+    await sleep(50)
+  }
+  throw new Error(`timed out: ${what}`)
+}
+
+const commands = {
+  async start({ homeserver, user_id, device_id, access_token }) {
+    client = sdk.createClient({
+      baseUrl: homeserver,
+      userId: user_id,
+      deviceId: device_id,
+      accessToken: access_token,
+      logger,
+    })
+    await client.initRustCrypto({ useIndexedDB: false })
+    await client.startClient({ initialSyncLimit: 1 })
+    await until(() => client.isInitialSyncComplete(), 'the first sync')
+  },
+
+  async createRoom({ userIds }) {
+    const { room_id } = await client.createRoom({
+      preset: 'private_chat',
+      invite: userIds,
+      initial_state: [
+        { type: 'm.room.encryption', state_key: '', content: { algorithm: 'm.megolm.v1.aes-sha2' } },
+      ],
+    })
+    return room_id
+  },
+
+  async prepare({ roomId, members }) {
+    const room = await until(() => client.getRoom(roomId), 'the room')
+    await until(() => room.getJoinedMemberCount() === members, 'the members')
+    client.getCrypto().prepareToEncrypt(room)
+  },
+
+  async verdict({ userId, deviceId }) {
+    const status = await client.getCrypto().getDeviceVerificationStatus(userId, deviceId)
+    return { known: status !== null, signedByOwner: status?.signedByOwner ?? false }
+  },
+
+  async identityChanged({ userId }) {
+    return (await client.getCrypto().getUserVerificationStatus(userId)).needsUserApproval
+  },
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { command, ...parameters } = JSON.parse(line)
+  const answer = await commands[command](parameters).then(
+    (value) => ({ value }),
+    (error) => ({ error: String(error.stack ?? error) }),
+  )
+  process.stdout.write(`${JSON.stringify(answer)}\n`)
+}
+process.exit()

@@ -1,0 +1,85 @@
+// Somebody else's client: matrix-js-sdk, in a Node.js that it runs on, asked line by line.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+const FOLDER = join(__dirname, '..')
+
+/** matrix-js-sdk needs Node.js 22, and TypeScript without a compiler a little more. */
+export function newerNode(): string {
+  const [major = 0] = process.versions.node.split('.').map(Number)
+  if (major >= 24) return process.execPath
+  const packaged = join(FOLDER, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node')
+  if (existsSync(packaged)) return packaged
+  throw new Error('the end-to-end tests need Node.js 24 or newer on this platform')
+}
+
+export interface Verdict {
+  known: boolean
+  signedByOwner: boolean
+}
+
+export class Client {
+  readonly userId: string
+  readonly #process: ChildProcess
+  readonly #waiting: { resolve: (value: unknown) => void; reject: (error: Error) => void }[] = []
+
+  private constructor(userId: string, process: ChildProcess) {
+    this.userId = userId
+    this.#process = process
+    createInterface({ input: process.stdout! }).on('line', (line) => {
+      const { value, error } = JSON.parse(line) as { value?: unknown; error?: string }
+      const next = this.#waiting.shift()
+      if (error === undefined) next?.resolve(value)
+      else next?.reject(new Error(error))
+    })
+    process.once('exit', (code) => {
+      for (const { reject } of this.#waiting.splice(0))
+        reject(new Error(`the client ended with code ${code ?? '?'}`))
+    })
+  }
+
+  static async start(
+    homeserver: string,
+    account: { user_id: string; device_id: string; access_token: string },
+  ): Promise<Client> {
+    const child = spawn(newerNode(), [join(FOLDER, 'client.mjs')], { stdio: ['pipe', 'pipe', 'ignore'] })
+    process.once('exit', () => child.kill('SIGKILL'))
+    const client = new Client(account.user_id, child)
+    await client.#ask('start', { homeserver, ...account })
+    return client
+  }
+
+  /** Makes an encrypted room with these users invited; from then on the client follows their keys. */
+  createRoom(userIds: string[]): Promise<string> {
+    return this.#ask('createRoom', { userIds }) as Promise<string>
+  }
+
+  /** The members are there: the client prepares to write to them, as when somebody starts typing. */
+  prepare(roomId: string, members: number): Promise<void> {
+    return this.#ask('prepare', { roomId, members }) as Promise<void>
+  }
+
+  /** What the client thinks of a device: what decides about the red shield. */
+  verdict(userId: string, deviceId: string): Promise<Verdict> {
+    return this.#ask('verdict', { userId, deviceId }) as Promise<Verdict>
+  }
+
+  /** Whether the client has noticed that a user has another identity than before. */
+  identityChanged(userId: string): Promise<boolean> {
+    return this.#ask('identityChanged', { userId }) as Promise<boolean>
+  }
+
+  stop(): void {
+    this.#process.kill('SIGKILL')
+  }
+
+  #ask(command: string, parameters: object): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject })
+      this.#process.stdin?.write(`${JSON.stringify({ command, ...parameters })}\n`)
+    })
+  }
+}

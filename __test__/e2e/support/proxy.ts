@@ -1,0 +1,72 @@
+// A proxy before the homeserver that counts the requests, and can do to them what networks do.
+
+import { createServer, type Server } from 'node:http'
+
+export interface Seen {
+  method: string
+  /** Without the query. */
+  path: string
+}
+
+interface Answer { status: number; body: string }
+
+/**
+ * What becomes of a request: sent on as it is (undefined); answered here (an answer); cut off before
+ * the homeserver has seen it ('cut'), or after, so that its answer is lost ('lost').
+ */
+export type Fate = undefined | Answer | 'cut' | 'lost'
+
+export class Proxy {
+  readonly url: string
+  readonly seen: Seen[] = []
+  /** Decides about the n-th request, counted from 0. */
+  fate: (n: number, request: Seen) => Fate | Promise<Fate> = () => undefined
+  readonly #server: Server
+
+  private constructor(server: Server, port: number) {
+    this.#server = server
+    this.url = `http://127.0.0.1:${port}`
+  }
+
+  static async start(target: string): Promise<Proxy> {
+    const server = createServer()
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('no port')
+    const proxy = new Proxy(server, address.port)
+
+    server.on('request', (request, response) => {
+      const { method = 'GET', url = '/' } = request
+      const chunks: Buffer[] = []
+      request.on('data', (chunk: Buffer) => chunks.push(chunk))
+      request.on('end', () => {
+        const forward = async (): Promise<Answer> => {
+          const answer = await fetch(new URL(url, target), {
+            method,
+            headers: {
+              Authorization: request.headers.authorization ?? '',
+              'Content-Type': 'application/json',
+            },
+            body: Buffer.concat(chunks),
+          })
+          return { status: answer.status, body: await answer.text() }
+        }
+        const handle = async () => {
+          const seen = { method, path: url.split('?')[0]! }
+          const fate = await proxy.fate(proxy.seen.push(seen) - 1, seen)
+          if (fate === 'cut') return request.socket.destroy()
+          const answer = fate === undefined || fate === 'lost' ? await forward() : fate
+          if (fate === 'lost') return request.socket.destroy()
+          response.writeHead(answer.status, { 'Content-Type': 'application/json' }).end(answer.body)
+        }
+        handle().catch(() => request.socket.destroy())
+      })
+    })
+    return proxy
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections()
+    await new Promise((closed) => this.#server.close(closed))
+  }
+}
