@@ -2,7 +2,7 @@ import js from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['index.js', 'index.d.ts', 'target/', 'node_modules/', 'demo/', 'coverage/'] },
+  { ignores: ['index.js', 'index.d.ts', 'target/', 'node_modules/', 'demo/', '.e2e/', '**/node_modules/'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
@@ -17,15 +17,17 @@ export default tseslint.config(
     },
   },
   {
+    files: ['**/*.js', '**/*.mjs'],
+    languageOptions: { globals: { console: 'readonly', process: 'readonly' } },
+  },
+  {
     files: ['**/*.js'],
     languageOptions: {
       sourceType: 'commonjs',
       globals: {
         __dirname: 'readonly',
-        console: 'readonly',
         module: 'writable',
         performance: 'readonly',
-        process: 'readonly',
         require: 'readonly',
         setTimeout: 'readonly',
       },

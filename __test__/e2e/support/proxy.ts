@@ -8,7 +8,10 @@ export interface Seen {
   path: string
 }
 
-interface Answer { status: number; body: string }
+interface Answer {
+  status: number
+  body: string
+}
 
 /**
  * What becomes of a request: sent on as it is (undefined); answered here (an answer); cut off before

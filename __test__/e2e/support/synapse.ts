@@ -112,6 +112,8 @@ export class Synapse {
   }
 
   /** A request as the application service, as one of its users if named. */
+  // The caller knows what the endpoint answers.
+
   async request<T = unknown>(method: string, path: string, userId?: string, body?: object): Promise<T> {
     const { status, answer } = await this.tryRequest<T>(method, path, userId, body)
     if (status !== 200) throw new Error(`${method} ${path}: ${status} ${JSON.stringify(answer)}`)
