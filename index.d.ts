@@ -101,7 +101,7 @@ export interface CrossSigningBootstrap {
 /**
  * A public cross-signing key.
  *
- * @see https://spec.matrix.org/v1.16/client-server-api/#cross-signing
+ * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#cross-signing)
  */
 export interface CrossSigningKey {
   /** The user whose key it is. */
@@ -117,7 +117,7 @@ export interface CrossSigningKey {
 /**
  * Body of `POST /_matrix/client/v3/keys/device_signing/upload`, without `auth`.
  *
- * @see https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysdevice_signingupload
+ * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysdevice_signingupload)
  */
 export interface CrossSigningKeysUpload {
   /** The user's identity. Signed by the device. */
@@ -131,7 +131,7 @@ export interface CrossSigningKeysUpload {
 /**
  * A device's public keys.
  *
- * @see https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload_request_devicekeys
+ * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload_request_devicekeys)
  */
 export interface DeviceKeys {
   /** The user whose device it is. */
@@ -153,7 +153,7 @@ export interface DeviceKeys {
  * Body of `POST /_matrix/client/v3/keys/upload`. One-time keys are not in it: they belong to the
  * `OlmMachine` that takes the store over.
  *
- * @see https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload
+ * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload)
  */
 export interface DeviceKeysUpload {
   /** The device's keys, signed by the device itself and by the self-signing key. */
