@@ -7,6 +7,8 @@ mod bootstrap;
 mod error;
 mod executor;
 mod folder;
+#[cfg(test)]
+mod hand_over;
 mod identity;
 mod in_use;
 mod inspect;
