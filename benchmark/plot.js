@@ -1,0 +1,84 @@
+'use strict'
+
+// The results as a picture: one bar per contender, with a line from the fastest round to the slowest.
+
+const { title } = require('./report')
+const { summary } = require('./statistics')
+
+const WIDTH = 760
+const MARGIN = 24
+const LABELS = 200
+const BAR = 22
+const ROW = 34
+const VALUES = 120 // room for the figures behind the longest bar
+
+// Readable on its own light card, whatever the page around it looks like.
+const STYLE = `
+  text { font: 14px -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #1f2328 }
+  .card { fill: #ffffff; stroke: #d1d9e0 }
+  .title { font-size: 17px; font-weight: 600 }
+  .panel { font-weight: 600 }
+  .note { font-size: 12px; fill: #59636e }
+  .label { text-anchor: end }
+  .bar { fill: #a5b1bd }
+  .ours { fill: #0969da }
+  .floor { fill: #d8dee4 }
+  .spread { stroke: #1f2328; stroke-width: 1.5 }
+`
+
+const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+const text = (x, y, content, kind = '') => `<text x="${x}" y="${y}" class="${kind}">${escape(content)}</text>`
+
+function bar(name, { median, min, max, ratio }, y, scale) {
+  const x = MARGIN + LABELS
+  const middle = y + BAR / 2
+  const kind = { addon: 'ours', floor: 'floor' }[name] ?? 'bar'
+  const at = (value) => (x + value * scale).toFixed(1)
+  const share = name === 'sidecar' ? '' : ` · ${ratio.toFixed(2)}×`
+  return [
+    text(x - 10, middle + 5, title(name), 'label'),
+    `<rect x="${x}" y="${y}" width="${(median * scale).toFixed(1)}" height="${BAR}" rx="3" class="${kind}"/>`,
+    `<line x1="${at(min)}" y1="${middle}" x2="${at(max)}" y2="${middle}" class="spread"/>`,
+    text(Number(at(max)) + 8, middle + 5, `${median.toFixed(1)} ms${share}`),
+  ].join('\n')
+}
+
+function plot({ cores, missing, places: [{ name: fileSystem, sequential, atOnce }], sizes }) {
+  const names = [...Object.keys(missing), 'floor'].filter((name) => !missing[name])
+  const panels = [
+    ['One after another', sequential],
+    [`${sizes.atOnce.count.toLocaleString('en-US')} at once`, atOnce],
+  ].map(([heading, rounds]) => [heading, names.map((name) => [name, summary(rounds, name)])])
+
+  // One scale for both panels: what is faster at once shows at a glance.
+  const longest = Math.max(...panels.flatMap(([, bars]) => bars.map(([, { max }]) => max)))
+  const scale = (WIDTH - 2 * MARGIN - LABELS - VALUES) / longest
+
+  const drawn = []
+  let y = 88
+  for (const [heading, bars] of panels) {
+    drawn.push(text(MARGIN, y + 4, heading, 'panel'))
+    y += 16
+    for (const [name, figures] of bars) {
+      drawn.push(bar(name, figures, y, scale))
+      y += ROW
+    }
+    y += 30
+  }
+
+  const note =
+    `new stores on ${fileSystem}, ${cores} cores; median, line from the fastest round to the slowest, ` +
+    'share of a process per ghost'
+
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y - 8}" width="${WIDTH}" height="${y - 8}" role="img">
+<title>Milliseconds per ghost</title>
+<style>${STYLE}</style>
+<rect x="0.5" y="0.5" width="${WIDTH - 1}" height="${y - 9}" rx="8" class="card"/>
+${text(MARGIN, 36, 'Milliseconds per ghost; shorter is better', 'title')}
+${text(MARGIN, 57, note, 'note')}
+${drawn.join('\n')}
+</svg>
+`
+}
+
+module.exports = { plot }
