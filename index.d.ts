@@ -33,6 +33,7 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
  * | `STORE_CORRUPT` | not a database, or damaged |
  * | `STORE_VERSION` | written by a newer matrix-sdk than this build knows |
  * | `IDENTITY_INCOMPLETE` | the store holds some of the three private keys, but not all |
+ * | `IDENTITY_CONFLICT` | by `serverKeys`, the homeserver has an identity that is not the store's |
  * | `STORE_IO` | the file system refused |
  * | `INTERNAL` | a bug of this package |
  *
@@ -41,7 +42,7 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
  * @param userId the full user ID, such as `@_ghost:example.org`
  * @param deviceId the ID of the user's device
  * @param storePath the folder that `OlmMachine.initialize` takes; created if it is not there
- * @param options passphrase, reset, busyTimeout
+ * @param options passphrase, reset, busyTimeout, serverKeys
  */
 export declare function bootstrapCrossSigning(userId: string, deviceId: string, storePath: string, options?: BootstrapOptions): Promise<CrossSigningBootstrap>
 
@@ -68,6 +69,20 @@ export interface BootstrapOptions {
    * @default 5000
    */
   busyTimeout?: number
+  /**
+   * The body of what `POST /_matrix/client/v3/keys/query` answers, just now, about this user. With
+   * it, an identity that the homeserver serves is never replaced by accident
+   * (`IDENTITY_CONFLICT`), and the result says what is left to upload and what is odd.
+   */
+  serverKeys?: KeysQueryAnswer
+}
+
+/** Something that the caller should know, and that is no reason to refuse. */
+export interface BootstrapWarning {
+  /** `DEVICE_KEYS_DIFFER`: the homeserver serves other keys for this device ID than the store has. */
+  code: 'DEVICE_KEYS_DIFFER'
+  /** What is odd, its usual cause, and what to do. */
+  message: string
 }
 
 /**
@@ -77,9 +92,10 @@ export interface BootstrapOptions {
 export interface CrossSigningBootstrap {
   /**
    * `created`: this call made the identity. `resumed`: the store already held it, and these are
-   * the same keys as before.
+   * the same keys as before. `published`: and, by `serverKeys`, the homeserver serves all of it:
+   * nothing is left to upload.
    */
-  status: 'created' | 'resumed'
+  status: 'created' | 'resumed' | 'published'
   /**
    * Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, when present. It is absent when
    * the store records that the server already has the device keys.
@@ -96,6 +112,13 @@ export interface CrossSigningBootstrap {
    * the homeserver refuses: read `failures` in it.
    */
   upload_signatures: Record<string, Record<string, DeviceKeys>>
+  /**
+   * With `serverKeys`: the uploads that the homeserver still lacks, in the order in which to send
+   * them. The others may be sent all the same.
+   */
+  missing?: Array<'upload_device_keys' | 'upload_keys' | 'upload_signatures'>
+  /** With `serverKeys`: what is odd about what the homeserver serves. Usually empty. */
+  warnings?: Array<BootstrapWarning>
 }
 
 /**
@@ -159,3 +182,58 @@ export interface DeviceKeysUpload {
   /** The device's keys, signed by the device itself and by the self-signing key. */
   device_keys: DeviceKeys
 }
+
+/**
+ * The answer to `POST /_matrix/client/v3/keys/query` for one user, as it came.
+ *
+ * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysquery)
+ */
+export interface KeysQueryAnswer {
+  /** Devices, by user ID and device ID. */
+  device_keys?: Record<string, Record<string, object>>
+  /** Master keys, by user ID. */
+  master_keys?: Record<string, object>
+  /** Self-signing keys, by user ID. */
+  self_signing_keys?: Record<string, object>
+  /** User-signing keys, by user ID. A homeserver shows them to nobody but the user. */
+  user_signing_keys?: Record<string, object>
+  /** Homeservers that did not answer, by name. */
+  failures?: Record<string, object>
+}
+
+/** What `verifyPublished` says of a device that a client shows a red shield for. */
+export interface UnverifiedDevice {
+  verified: false
+  /**
+   * What is wrong, in the order in which it is looked at:
+   *
+   * - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: not served;
+   * - `ID_MISMATCH`: a key says that it belongs to another user or device;
+   * - `SELF_SIGNING_KEY_NOT_SIGNED`: by the master key;
+   * - `DEVICE_NOT_SIGNED`: by the self-signing key, or by itself;
+   * - `BAD_SIGNATURE`: one of these signatures is there, and wrong.
+   */
+  problem: 'NO_DEVICE' | 'NO_MASTER_KEY' | 'NO_SELF_SIGNING_KEY' | 'ID_MISMATCH' | 'SELF_SIGNING_KEY_NOT_SIGNED' | 'DEVICE_NOT_SIGNED' | 'BAD_SIGNATURE'
+  /** The same in words, with what to do. */
+  message: string
+}
+
+/** What `verifyPublished` says of a device that is signed by its owner. */
+export interface VerifiedDevice {
+  verified: true
+  /** The public master key that vouches for the device, in unpadded base64. */
+  master_key: string
+}
+
+/**
+ * Tells whether a device is signed by its owner, by the rules of the clients of other users: when it
+ * is, they show no red shield for it. Looks at nothing but its arguments; needs no store.
+ *
+ * Throws an `Error` with the `code` `INVALID_ARGUMENT` if `serverKeys` is not an answer about this
+ * user, `INVALID_USER_ID` or `INVALID_DEVICE_ID`.
+ *
+ * @param userId the full user ID, such as `@_ghost:example.org`
+ * @param deviceId the ID of the user's device
+ * @param serverKeys the body of what `POST /_matrix/client/v3/keys/query` answers about the user
+ */
+export declare function verifyPublished(userId: string, deviceId: string, serverKeys: KeysQueryAnswer): VerifiedDevice | UnverifiedDevice

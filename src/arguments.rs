@@ -5,17 +5,19 @@ use napi::{
     Env, Unknown, ValueType,
     bindgen_prelude::{Array, FnArgs, FromNapiValue, Function, JsObjectValue, Object},
 };
+use ruma::{OwnedDeviceId, OwnedUserId};
 use zeroize::Zeroizing;
 
 use crate::{
-    error::{Error, ErrorCode, Result},
-    request::{Options, Request},
+    error::{Error, ErrorCode, Result, clipped},
+    request::{Options, Request, parse_device_id, parse_user_id},
+    server_keys::ServerKeys,
 };
 
 /// The longest wait that can be asked for, in milliseconds: that of JavaScript's own timers.
 const LONGEST_BUSY_TIMEOUT: f64 = 2_147_483_647.0;
 
-pub fn read(
+pub fn read_request(
     env: &Env,
     user_id: Unknown,
     device_id: Unknown,
@@ -29,6 +31,19 @@ pub fn read(
     Request::new(&user_id, &device_id, &store_path, options)
 }
 
+/// A user, a device, and what the homeserver serves about them.
+pub fn read_query(
+    env: &Env,
+    user_id: Unknown,
+    device_id: Unknown,
+    server_keys: Unknown,
+) -> Result<(OwnedUserId, OwnedDeviceId, ServerKeys)> {
+    let user_id = parse_user_id(&string("userId", user_id)?)?;
+    let device_id = parse_device_id(&string("deviceId", device_id)?)?;
+    let server_keys = ServerKeys::parse(&json(env, "serverKeys", server_keys)?, &user_id, &device_id)?;
+    Ok((user_id, device_id, server_keys))
+}
+
 fn read_options(env: &Env, options: Unknown) -> Result<Options> {
     let mut read = Options::default();
     match type_of(options) {
@@ -37,7 +52,7 @@ fn read_options(env: &Env, options: Unknown) -> Result<Options> {
         _ => return Err(invalid("options must be a plain object")),
     }
 
-    let entries: Array = call(env, "entries", options)?;
+    let entries: Array = call(env, ("Object", "entries"), options)?;
     for index in 0..entries.len() {
         let entry: Array = element(&entries, index)?;
         let (name, value): (String, Unknown) = (element(&entry, 0)?, element(&entry, 1)?);
@@ -50,6 +65,7 @@ fn read_options(env: &Env, options: Unknown) -> Result<Options> {
             "passphrase" => read.passphrase = Some(Zeroizing::new(string("options.passphrase", value)?)),
             "reset" => read.reset = boolean("options.reset", value)?,
             "busyTimeout" => read.busy_timeout = milliseconds("options.busyTimeout", value)?,
+            "serverKeys" => read.server_keys = Some(json(env, "options.serverKeys", value)?),
             _ => known(&name)?,
         }
     }
@@ -58,9 +74,10 @@ fn read_options(env: &Env, options: Unknown) -> Result<Options> {
 
 fn known(option: &str) -> Result<()> {
     match option {
-        "passphrase" | "reset" | "busyTimeout" => Ok(()),
+        "passphrase" | "reset" | "busyTimeout" | "serverKeys" => Ok(()),
         _ => Err(invalid(format!(
-            "there is no option {option:?}: the options are passphrase, reset and busyTimeout"
+            "there is no option {:?}: the options are passphrase, reset, busyTimeout and serverKeys",
+            clipped(option)
         ))),
     }
 }
@@ -69,19 +86,23 @@ fn known(option: &str) -> Result<()> {
 /// overlooked: a store that was to be encrypted must not come out plain. Every realm (Jest runs
 /// tests in another) has an `Object.prototype` of its own; what they share is to be the last.
 fn is_plain(env: &Env, options: Unknown) -> Result<bool> {
-    let prototype: Unknown = call(env, "getPrototypeOf", options)?;
+    let prototype: Unknown = call(env, ("Object", "getPrototypeOf"), options)?;
     if type_of(prototype) == ValueType::Null {
         return Ok(true);
     }
-    let last: Unknown = call(env, "getPrototypeOf", prototype)?;
+    let last: Unknown = call(env, ("Object", "getPrototypeOf"), prototype)?;
     Ok(type_of(last) == ValueType::Null)
 }
 
-/// Calls `Object[function](argument)`. By way of JavaScript, because napi leaves an exception of a
+/// Calls a function of JavaScript's own, such as `Object.entries`. By way of JavaScript, because napi leaves an exception of a
 /// getter's or a proxy's pending, to be thrown at the caller, but hands back that of a function.
-fn call<'env, T: FromNapiValue>(env: &'env Env, function: &str, argument: Unknown<'env>) -> Result<T> {
+fn call<'env, T: FromNapiValue>(
+    env: &'env Env,
+    (object, function): (&str, &str),
+    argument: Unknown<'env>,
+) -> Result<T> {
     let call = || -> napi::Result<T> {
-        let object: Object = env.get_global()?.get_named_property_unchecked("Object")?;
+        let object: Object = env.get_global()?.get_named_property_unchecked(object)?;
         let function: Function<FnArgs<(Unknown,)>, T> = object.get_named_property_unchecked(function)?;
         function.call(FnArgs::from((argument,)))
     };
@@ -106,6 +127,15 @@ fn milliseconds(name: &str, value: Unknown) -> Result<std::time::Duration> {
         Ok(std::time::Duration::from_secs_f64(number / 1000.0))
     } else {
         Err(invalid(format!("{name} must be from 0 to {LONGEST_BUSY_TIMEOUT} milliseconds, not {number}")))
+    }
+}
+
+/// A JSON object as text: the one form in which JavaScript gives it away whole, once and for all.
+fn json(env: &Env, name: &str, value: Unknown) -> Result<String> {
+    match type_of(value) {
+        ValueType::Object => call(env, ("JSON", "stringify"), value)
+            .map_err(|_| invalid(format!("{name} is not JSON: JSON.stringify does not take it"))),
+        found => Err(invalid(format!("{name} must be an object, not {}", describe(found)))),
     }
 }
 

@@ -1,20 +1,19 @@
 //! What happens to a store, in the order in which it happens.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
 use crate::{
     error::{ErrorCode, Result},
     executor,
-    folder::{self, StoreFolder},
-    identity, in_use, inspect,
+    folder::{self, Staging, StoreFolder},
+    held::HeldStore,
+    identity, inspect,
     payloads::Payloads,
     queue,
     request::Request,
+    server_keys::ServerKeys,
     store::{config, create_empty, with_store},
 };
 
@@ -22,8 +21,12 @@ use crate::{
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 pub async fn bootstrap(request: Request) -> Result<Payloads> {
-    let store_path = request.store_path.clone();
-    let folder = executor::blocking(move || folder::resolve(&store_path)).await?;
+    let request = Arc::new(request);
+    let (folder, served) = executor::blocking({
+        let request = Arc::clone(&request);
+        move || Ok((folder::resolve(&request.store_path)?, request.server_keys()?.map(Arc::new)))
+    })
+    .await?;
 
     // Calls for one store wait for each other here, in order and without polling.
     let turn = queue::turn(&folder).await;
@@ -31,8 +34,8 @@ pub async fn bootstrap(request: Request) -> Result<Payloads> {
     // Others, in other processes or beside our own calls, are waited for only so long.
     let deadline = Instant::now() + request.options.busy_timeout;
     let outcome = loop {
-        let (request, folder) = (request.clone(), folder.clone());
-        match executor::blocking(move || attempt(&request, folder)).await {
+        let (request, served, folder) = (Arc::clone(&request), served.clone(), folder.clone());
+        match executor::blocking(move || attempt(&request, served.as_deref(), folder)).await {
             Err(error) if error.code == ErrorCode::StoreInUse && Instant::now() < deadline => {
                 sleep(POLL_INTERVAL.min(deadline - Instant::now())).await;
             }
@@ -45,35 +48,63 @@ pub async fn bootstrap(request: Request) -> Result<Payloads> {
 
 /// One try, all of it on a thread that may block. Either the store is bootstrapped and closed, or
 /// nothing has changed.
-fn attempt(request: &Request, path: PathBuf) -> Result<Payloads> {
+fn attempt(request: &Request, served: Option<&ServerKeys>, path: PathBuf) -> Result<Payloads> {
     let mut folder = StoreFolder::enter(path)?;
     let payloads = if folder.has_database()? {
-        folder.clean();
-        in_use::check_this_process(folder.path())?;
-        inspect::inspect(folder.path(), request.passphrase())?;
-        bootstrap_in(folder.path(), folder.path(), request)?
+        bootstrap_existing(&folder, request, served)?
     } else {
-        let staging = folder.stage()?;
-        create_empty(staging.path(), folder.path())?;
-        let payloads = bootstrap_in(staging.path(), folder.path(), request)?;
-        staging.publish()?;
-        payloads
+        bootstrap_new(&folder, request, served)?
     };
     folder.keep();
     Ok(payloads)
 }
 
-/// Opens the store in `place`, bootstraps and closes it. Errors name `store`, which is what the
-/// caller knows it by.
-fn bootstrap_in(place: &Path, store: &Path, request: &Request) -> Result<Payloads> {
-    with_store(&config(place, request.passphrase()), store, async |opened| {
-        identity::bootstrap(opened, store, request).await
-    })
+fn bootstrap_new(folder: &StoreFolder, request: &Request, served: Option<&ServerKeys>) -> Result<Payloads> {
+    let staging = folder.stage()?;
+    create_empty(staging.path(), folder.path())?;
+    let payloads = bootstrap_in(&staging, request, served)?;
+    staging.publish()?;
+    Ok(payloads)
+}
+
+/// Works on a copy: what the SDK does, in several transactions, comes into the store in one or not
+/// at all, and nobody can open the store meanwhile.
+fn bootstrap_existing(
+    folder: &StoreFolder,
+    request: &Request,
+    served: Option<&ServerKeys>,
+) -> Result<Payloads> {
+    let mut held = HeldStore::hold(folder.path())?;
+    inspect::inspect(folder.path(), held.database(), request.passphrase())?;
+
+    let staging = folder.stage()?;
+    held.copy_to(staging.path())?;
+    let before = staging.fingerprint()?;
+    let payloads = bootstrap_in(&staging, request, served)?;
+    if staging.fingerprint()? != before {
+        held.replace_with(staging.path())?;
+    }
+    // Before closing: that the log can be put away needs less space than the copy took.
+    drop(staging);
+    held.close()?;
+    Ok(payloads)
+}
+
+/// Opens the store that is being built, bootstraps and closes it.
+fn bootstrap_in(staging: &Staging, request: &Request, served: Option<&ServerKeys>) -> Result<Payloads> {
+    let store = staging.store();
+    let payloads = with_store(&config(staging.path(), request.passphrase()), store, async |opened| {
+        identity::bootstrap(opened, store, request, served).await
+    })?;
+    staging.check_whole()?;
+    Ok(payloads)
 }
 
 #[cfg(test)]
 mod tests {
     //! What the caller's own `OlmMachine` finds in a store that was bootstrapped.
+
+    use std::path::Path;
 
     use matrix_sdk_crypto::{
         CrossSigningBootstrapRequests, OlmMachine, UserIdentity, types::requests::AnyOutgoingRequest,
@@ -84,7 +115,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{payloads::Status, request::Options};
+    use crate::{in_use, payloads::Status, request::Options};
 
     const USER_ID: &str = "@_ghost:example.org";
     const DEVICE_ID: &str = "GHOSTDEVICE";

@@ -17,6 +17,7 @@ pub enum ErrorCode {
     StoreCorrupt,
     StoreVersion,
     IdentityIncomplete,
+    IdentityConflict,
     StoreIo,
     Internal,
 }
@@ -35,6 +36,7 @@ impl ErrorCode {
             Self::StoreCorrupt => "STORE_CORRUPT",
             Self::StoreVersion => "STORE_VERSION",
             Self::IdentityIncomplete => "IDENTITY_INCOMPLETE",
+            Self::IdentityConflict => "IDENTITY_CONFLICT",
             Self::StoreIo => "STORE_IO",
             Self::Internal => "INTERNAL",
         }
@@ -159,17 +161,21 @@ impl Error {
     }
 }
 
-/// A path as a message has it: a very long one loses its middle, not the message its end.
+/// A path as a message has it.
 pub fn shown(path: &Path) -> String {
+    clipped(&path.display().to_string())
+}
+
+/// A text of whoever, for a message: a very long one loses its middle, not the message its end.
+pub fn clipped(text: &str) -> String {
     const LONGEST: usize = 300;
 
-    let path = path.display().to_string();
-    let length = path.chars().count();
+    let length = text.chars().count();
     if length <= LONGEST {
-        return path;
+        return text.to_owned();
     }
-    let start: String = path.chars().take(LONGEST / 2).collect();
-    let end: String = path.chars().skip(length - LONGEST / 2).collect();
+    let start: String = text.chars().take(LONGEST / 2).collect();
+    let end: String = text.chars().skip(length - LONGEST / 2).collect();
     format!("{start}...{end}")
 }
 

@@ -3,7 +3,8 @@
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
-    io,
+    hash::{DefaultHasher, Hasher},
+    io::{self, BufRead, BufReader},
     path::{Component, Path, PathBuf},
 };
 
@@ -126,12 +127,6 @@ impl StoreFolder {
         Ok(Staging { path, folder: self })
     }
 
-    /// Removes what a killed call left, for a store that is there already.
-    pub fn clean(&self) {
-        // Nobody misses it and nothing depends on it: a refusal here is no reason to fail.
-        let _ = fs::remove_dir_all(self.path.join(STAGING));
-    }
-
     /// The folder stays, whatever happens from now on.
     pub fn keep(&mut self) {
         self.created.keep();
@@ -147,6 +142,40 @@ pub struct Staging<'a> {
 impl Staging<'_> {
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The store that it is to become, which is what errors name.
+    pub fn store(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Whether the database has taken in its log. SQLite, when it closes, does not say so.
+    pub fn check_whole(&self) -> Result<()> {
+        match self.path.join(format!("{DATABASE}-wal")).try_exists() {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                Err(Error::io(self.store(), "write the database", &io::ErrorKind::StorageFull.into()))
+            }
+            Err(error) => Err(Error::io(self.store(), "look at the database", &error)),
+        }
+    }
+
+    /// Tells whether the database has changed since it was last asked for.
+    pub fn fingerprint(&self) -> Result<u64> {
+        let read = || -> io::Result<u64> {
+            let mut reader = BufReader::new(File::open(self.path.join(DATABASE))?);
+            let mut hasher = DefaultHasher::new();
+            loop {
+                let bytes = reader.fill_buf()?;
+                if bytes.is_empty() {
+                    return Ok(hasher.finish());
+                }
+                hasher.write(bytes);
+                let length = bytes.len();
+                reader.consume(length);
+            }
+        };
+        read().map_err(|error| Error::io(&self.folder.path, "read the copy of the database", &error))
     }
 
     /// Puts the finished store in its place: from one moment to the next it is there, whole.
@@ -166,6 +195,10 @@ impl Staging<'_> {
             }
         }
 
+        // Nothing of it has been synced yet (.cargo/config.toml).
+        File::open(&staged)
+            .and_then(|database| database.sync_all())
+            .map_err(|error| Error::io(store, "sync the database", &error))?;
         TempPath::try_from_path(staged)
             .map_err(|error| Error::io(store, "name the database", &error))?
             .persist_noclobber(&database)

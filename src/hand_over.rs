@@ -33,10 +33,21 @@ use crate::{
     request::{Options, Request},
 };
 
-const GHOST: &UserId = user_id!("@_ghost:example.org");
-const GHOST_DEVICE: &DeviceId = device_id!("GHOSTDEVICE");
-const STRANGER: &UserId = user_id!("@stranger:example.org");
-const STRANGER_DEVICE: &DeviceId = device_id!("STRANGERDEVICE");
+fn ghost_id() -> &'static UserId {
+    user_id!("@_ghost:example.org")
+}
+
+fn ghost_device_id() -> &'static DeviceId {
+    device_id!("GHOSTDEVICE")
+}
+
+fn stranger_id() -> &'static UserId {
+    user_id!("@stranger:example.org")
+}
+
+fn stranger_device_id() -> &'static DeviceId {
+    device_id!("STRANGERDEVICE")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_machine_that_takes_over_writes_without_a_shield() {
@@ -52,26 +63,34 @@ async fn without_the_payloads_at_the_homeserver_there_is_a_red_shield() {
 async fn shield_of_a_message(published: bool) -> String {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("store");
-    let request =
-        Request::new(GHOST.as_str(), GHOST_DEVICE.as_str(), store.to_str().unwrap(), Options::default())
-            .unwrap();
+    let request = Request::new(
+        ghost_id().as_str(),
+        ghost_device_id().as_str(),
+        store.to_str().unwrap(),
+        Options::default(),
+    )
+    .unwrap();
     let payloads = bootstrap(request).await.unwrap();
 
     let store = SqliteCryptoStore::open(&store, None).await.unwrap();
-    let ghost = OlmMachine::with_store(GHOST, GHOST_DEVICE, store, None).await.unwrap();
+    let ghost = OlmMachine::with_store(ghost_id(), ghost_device_id(), store, None).await.unwrap();
     assert!(ghost.cross_signing_status().await.is_complete());
-    let stranger = OlmMachine::new(STRANGER, STRANGER_DEVICE).await;
+    let stranger = OlmMachine::new(stranger_id(), stranger_device_id()).await;
 
     upload_keys(&ghost).await;
     let strangers_keys = upload_keys(&stranger).await;
-    query_keys(&ghost, STRANGER, &keys_of(STRANGER, STRANGER_DEVICE, &strangers_keys)).await;
-    query_keys(&stranger, GHOST, &if published { published_keys(&payloads) } else { plain_keys(&payloads) })
-        .await;
+    query_keys(&ghost, stranger_id(), &keys_of(stranger_id(), stranger_device_id(), &strangers_keys)).await;
+    query_keys(
+        &stranger,
+        ghost_id(),
+        &if published { published_keys(&payloads) } else { plain_keys(&payloads) },
+    )
+    .await;
     claim_key(&ghost, &strangers_keys).await;
 
     let room = room_id!("!room:example.org");
     let room_keys =
-        ghost.share_room_key(room, [STRANGER].into_iter(), EncryptionSettings::default()).await.unwrap();
+        ghost.share_room_key(room, [stranger_id()].into_iter(), EncryptionSettings::default()).await.unwrap();
     for room_key in room_keys {
         deliver(&stranger, &room_key).await;
     }
@@ -81,7 +100,7 @@ async fn shield_of_a_message(published: bool) -> String {
     let event = json!({
         "type": "m.room.encrypted",
         "event_id": "$event:example.org",
-        "sender": GHOST,
+        "sender": ghost_id(),
         "origin_server_ts": 0,
         "content": encrypted.content,
     });
@@ -114,9 +133,9 @@ async fn upload_keys(machine: &OlmMachine) -> KeysUploadRequest {
 /// What a homeserver answers to a query for the ghost, once the three payloads have been uploaded.
 fn published_keys(payloads: &Payloads) -> Value {
     json!({
-        "device_keys": { GHOST: { GHOST_DEVICE: payloads.upload_device_keys.as_ref().unwrap().device_keys } },
-        "master_keys": { GHOST: payloads.upload_keys.master_key },
-        "self_signing_keys": { GHOST: payloads.upload_keys.self_signing_key },
+        "device_keys": { ghost_id(): { ghost_device_id(): payloads.upload_device_keys.as_ref().unwrap().device_keys } },
+        "master_keys": { ghost_id(): payloads.upload_keys.master_key },
+        "self_signing_keys": { ghost_id(): payloads.upload_keys.self_signing_key },
     })
 }
 
@@ -141,11 +160,11 @@ async fn query_keys(machine: &OlmMachine, user: &UserId, answer: &Value) {
 }
 
 async fn claim_key(machine: &OlmMachine, theirs: &KeysUploadRequest) {
-    let (id, _) = machine.get_missing_sessions([STRANGER].into_iter()).await.unwrap().unwrap();
+    let (id, _) = machine.get_missing_sessions([stranger_id()].into_iter()).await.unwrap().unwrap();
     let one_time_key = theirs.one_time_keys.iter().next().map(|(id, key)| (id.clone(), key.clone())).unwrap();
     let claimed = BTreeMap::from([(
-        STRANGER.to_owned(),
-        BTreeMap::from([(STRANGER_DEVICE.to_owned(), BTreeMap::from([one_time_key]))]),
+        stranger_id().to_owned(),
+        BTreeMap::from([(stranger_device_id().to_owned(), BTreeMap::from([one_time_key]))]),
     )]);
     machine.mark_request_as_sent(&id, &KeysClaimResponse::new(claimed)).await.unwrap();
 }
@@ -155,7 +174,7 @@ async fn deliver(machine: &OlmMachine, request: &ToDeviceRequest) {
         .messages
         .values()
         .flat_map(BTreeMap::values)
-        .map(|content| raw(&json!({ "type": request.event_type, "sender": GHOST, "content": content })))
+        .map(|content| raw(&json!({ "type": request.event_type, "sender": ghost_id(), "content": content })))
         .collect();
     let changes = EncryptionSyncChanges {
         to_device_events,

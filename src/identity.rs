@@ -4,87 +4,171 @@
 use std::path::Path;
 
 use matrix_sdk_crypto::{
-    CrossSigningStatus, DeviceData, OlmMachine,
+    Account, CrossSigningStatus, DeviceData, LocalTrust, OlmMachine, OwnUserIdentityData,
     store::{
         CryptoStore, CryptoStoreError,
-        types::{Changes, DeviceChanges},
+        types::{Changes, DeviceChanges, IdentityChanges, PendingChanges},
     },
     types::DeviceKeys,
 };
 use matrix_sdk_sqlite::SqliteCryptoStore;
+use serde_json::json;
 
 use crate::{
     error::{Error, ErrorCode, Result, shown},
-    payloads::{
-        CrossSigningKeysUpload, DeviceKeysUpload, Payloads, SignaturesUpload, Status,
-        signatures_from_requests,
-    },
+    payloads::{Payloads, Status},
+    publication,
     request::Request,
+    server_keys::ServerKeys,
 };
+
+const NOTHING_TO_MIGRATE: &str = "HAS_MIGRATED_VERIFICATION_LATCH";
 
 /// Gives the store an identity if it has none, or a new one if the caller wants that, and says what
 /// to upload. Every refusal comes before the first change.
-pub async fn bootstrap(store: &SqliteCryptoStore, folder: &Path, request: &Request) -> Result<Payloads> {
-    let sdk = |error: CryptoStoreError| Error::sdk(folder, &error);
-
-    check_account(store, folder, request).await?;
-    let status = if request.options.reset || !has_identity(store, folder).await? {
-        Status::Created
-    } else {
-        Status::Resumed
+pub async fn bootstrap(
+    store: &SqliteCryptoStore,
+    folder: &Path,
+    request: &Request,
+    served: Option<&ServerKeys>,
+) -> Result<Payloads> {
+    let account = store.load_account().await.map_err(|error| sdk(folder, error))?;
+    let master_key = match &account {
+        None => None,
+        Some(account) => {
+            check_account(account, folder, request)?;
+            if request.options.reset { None } else { load_master_key(store, folder).await? }
+        }
     };
+    if let Some(served) = served.filter(|_| !request.options.reset) {
+        check_conflict(folder, request, master_key.as_deref(), served)?;
+    }
 
-    let machine = OlmMachine::with_store(&request.user_id, &request.device_id, store.clone(), None)
-        .await
-        .map_err(sdk)?;
-    let requests = machine.bootstrap_cross_signing(status == Status::Created).await.map_err(sdk)?;
-
-    // Loaded again: before, a new store had none.
-    let account = store
-        .load_account()
-        .await
-        .map_err(|error| sdk(error.into()))?
-        .ok_or_else(|| Error::internal("the SDK stored no account"))?;
-    let upload_signatures = signatures_from_requests(&requests)?;
-    let device_keys = with_signatures(account.device_keys(), &upload_signatures);
-    record_signed_device(&machine, store, &device_keys).await.map_err(sdk)?;
-
-    Ok(Payloads {
-        status,
-        // Once the server has them, the OlmMachine that runs the device is the one to upload keys.
-        upload_device_keys: (!account.shared()).then_some(DeviceKeysUpload { device_keys }),
-        upload_keys: CrossSigningKeysUpload::from_requests(folder, &requests)?,
-        upload_signatures,
+    let payloads = match account {
+        None => create(store, folder, request).await?,
+        Some(account) => {
+            let status = if master_key.is_some() { Status::Resumed } else { Status::Created };
+            resume(store, folder, request, &account, status).await?
+        }
+    };
+    Ok(match served {
+        None => payloads,
+        Some(served) => {
+            let publication = publication::compare(request, &payloads, served);
+            payloads.compared(publication)
+        }
     })
 }
 
-async fn check_account(store: &SqliteCryptoStore, folder: &Path, request: &Request) -> Result<()> {
-    let account =
-        store.load_account().await.map_err(|error| Error::sdk(folder, &CryptoStoreError::from(error)))?;
-    match account {
-        Some(account) if account.user_id() != request.user_id || account.device_id() != request.device_id => {
-            Err(Error::new(
-                ErrorCode::AccountMismatch,
-                format!(
-                    "the store {} belongs to {} with device {}, not to {} with device {}. Give each device of each \
-                     user a store of its own",
-                    shown(folder),
-                    account.user_id(),
-                    account.device_id(),
-                    request.user_id,
-                    request.device_id
-                ),
-            ))
-        }
-        _ => Ok(()),
+/// A server identity that is not the store's is the one that everybody trusts.
+fn check_conflict(folder: &Path, request: &Request, ours: Option<&str>, served: &ServerKeys) -> Result<()> {
+    let Some(theirs) = &served.master_key else { return Ok(()) };
+    let theirs = theirs.get_first_key().map(|key| key.to_base64());
+    if ours.is_some() && ours == theirs.as_deref() {
+        return Ok(());
     }
+    Err(Error::new(
+        ErrorCode::IdentityConflict,
+        format!(
+            "the homeserver has the identity with the master key {} for {}, the store {} has {}. Bring back the store \
+             that belongs to that identity; only if it is lost, replace the identity with the option reset, after \
+             which whoever verified this user has to do so again",
+            theirs.as_deref().unwrap_or("(of an unknown kind)"),
+            request.user_id,
+            shown(folder),
+            ours.map_or_else(|| "none".to_owned(), |key| format!("the one with {key}")),
+        ),
+    ))
 }
 
-/// Asked to resume an identity that lacks a key, the SDK makes a new one without a word.
-async fn has_identity(store: &SqliteCryptoStore, folder: &Path) -> Result<bool> {
-    let identity =
-        store.load_identity().await.map_err(|error| Error::sdk(folder, &CryptoStoreError::from(error)))?;
-    let Some(identity) = identity else { return Ok(false) };
+/// Makes account, device and identity, and stores them when they are complete. An `OlmMachine` would
+/// do the same, but read the account back several times and sign one-time keys for an upload that is
+/// not ours: most of the cryptography of a bootstrap.
+async fn create(store: &SqliteCryptoStore, folder: &Path, request: &Request) -> Result<Payloads> {
+    let account = Account::with_device_id(&request.user_id, &request.device_id);
+    let (private_identity, keys, signatures) = account.bootstrap_cross_signing().await;
+    let payloads = Payloads::new(folder, Status::Created, &account, &keys, &signatures)?;
+
+    let identity = own_identity(request, &payloads)?;
+    let device = DeviceData::new(payloads.device_keys.clone(), LocalTrust::Verified);
+    let changes = Changes {
+        private_identity: Some(private_identity),
+        identities: IdentityChanges { new: vec![identity.into()], ..Default::default() },
+        devices: DeviceChanges { new: vec![device], ..Default::default() },
+        ..Default::default()
+    };
+    store.save_changes(changes).await.map_err(|error| sdk(folder, error))?;
+    store
+        .save_pending_changes(PendingChanges { account: Some(account) })
+        .await
+        .map_err(|error| sdk(folder, error))?;
+    // The SDK's mark that there is nothing from older versions to make up for.
+    store.set_custom_value(NOTHING_TO_MIGRATE, vec![0]).await.map_err(|error| sdk(folder, error))?;
+    Ok(payloads)
+}
+
+/// The SDK makes the public half of an identity for nobody else. In its stored form it is the three
+/// keys and what is thought of them.
+fn own_identity(request: &Request, payloads: &Payloads) -> Result<OwnUserIdentityData> {
+    let mut stored = json!(payloads.upload_keys);
+    stored["user_id"] = json!(request.user_id);
+    stored["verified"] = json!("Verified");
+    serde_json::from_value(stored).map_err(|_| Error::internal("the SDK does not know its own identity"))
+}
+
+/// For a store that has a device already: what else it holds, it keeps.
+async fn resume(
+    store: &SqliteCryptoStore,
+    folder: &Path,
+    request: &Request,
+    account: &Account,
+    status: Status,
+) -> Result<Payloads> {
+    let machine = OlmMachine::with_store(&request.user_id, &request.device_id, store.clone(), None)
+        .await
+        .map_err(|error| sdk(folder, error))?;
+    let requests = machine
+        .bootstrap_cross_signing(status == Status::Created)
+        .await
+        .map_err(|error| sdk(folder, error))?;
+    let payloads = Payloads::new(
+        folder,
+        status,
+        account,
+        &requests.upload_signing_keys_req,
+        &requests.upload_signatures_req,
+    )?;
+    record_signed_device(&machine, store, &payloads.device_keys).await.map_err(|error| sdk(folder, error))?;
+    Ok(payloads)
+}
+
+fn sdk(folder: &Path, error: impl Into<CryptoStoreError>) -> Error {
+    Error::sdk(folder, &error.into())
+}
+
+fn check_account(account: &Account, folder: &Path, request: &Request) -> Result<()> {
+    if account.user_id() == request.user_id && account.device_id() == request.device_id {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::AccountMismatch,
+        format!(
+            "the store {} belongs to {} with device {}, not to {} with device {}. Give each device of each user a \
+             store of its own",
+            shown(folder),
+            account.user_id(),
+            account.device_id(),
+            request.user_id,
+            request.device_id
+        ),
+    ))
+}
+
+/// The public master key of the store's identity, if it has one, in unpadded base64. Asked to resume
+/// an identity that lacks a private key, the SDK makes a new one without a word.
+async fn load_master_key(store: &SqliteCryptoStore, folder: &Path) -> Result<Option<String>> {
+    let identity = store.load_identity().await.map_err(|error| sdk(folder, error))?;
+    let Some(identity) = identity else { return Ok(None) };
     let CrossSigningStatus { has_master, has_self_signing, has_user_signing } = identity.status().await;
     let keys = [
         ("master key", has_master),
@@ -93,9 +177,11 @@ async fn has_identity(store: &SqliteCryptoStore, folder: &Path) -> Result<bool> 
     ];
     let missing: Vec<&str> = keys.iter().filter(|(_, present)| !present).map(|(name, _)| *name).collect();
     if missing.is_empty() {
-        Ok(true)
+        let master_key = identity.master_public_key().await.and_then(|key| key.get_first_key());
+        let master_key = master_key.ok_or_else(|| Error::internal("a private key has no public key"))?;
+        Ok(Some(master_key.to_base64()))
     } else if missing.len() == keys.len() {
-        Ok(false)
+        Ok(None)
     } else {
         Err(Error::new(
             ErrorCode::IdentityIncomplete,
@@ -108,18 +194,6 @@ async fn has_identity(store: &SqliteCryptoStore, folder: &Path) -> Result<bool> 
             ),
         ))
     }
-}
-
-fn with_signatures(mut device_keys: DeviceKeys, signatures: &SignaturesUpload) -> DeviceKeys {
-    let signed = signatures.get(&device_keys.user_id).and_then(|devices| devices.get(&device_keys.device_id));
-    for (signer, keys) in signed.into_iter().flat_map(|signed| signed.signatures.clone()) {
-        for (key_id, signature) in keys {
-            if let Some(signature) = signature.ok().and_then(|signature| signature.ed25519()) {
-                device_keys.signatures.add_signature(signer.clone(), key_id, signature);
-            }
-        }
-    }
-    device_keys
 }
 
 /// The SDK signs the device for the server and leaves its own record of it unsigned until it reads

@@ -1,44 +1,25 @@
-//! A look at an existing database before the SDK opens it, since opening is not harmless: the SDK
-//! upgrades what it opens, writes a cipher into a plain store that it gets a passphrase for, and
-//! takes a store of a future version for one of its own.
+//! A look at an existing database before the SDK opens it, which asks less: it writes a cipher into a
+//! plain store that it gets a passphrase for, and takes a store of a future version for its own.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 
-use crate::{
-    error::{Error, ErrorCode, Result, shown},
-    folder::DATABASE,
-};
+use crate::error::{Error, ErrorCode, Result, shown};
 
 /// The newest schema that this build's matrix-sdk-sqlite writes; a test holds it against the SDK.
 const NEWEST_SCHEMA: u8 = 17;
 
-/// Rejects a store that somebody has open, that is damaged, too new, or that `passphrase` does not
-/// fit. Leaves the store as it is, but for what SQLite itself recovers from a crashed process.
-pub fn inspect(store: &Path, passphrase: Option<&str>) -> Result<()> {
+/// Rejects a store that is damaged, too new, or that `passphrase` does not fit.
+pub fn inspect(store: &Path, database: &Connection, passphrase: Option<&str>) -> Result<()> {
     let sqlite = |error: rusqlite::Error| Error::sqlite(store, &error);
-
-    // Not CREATE: a database that somebody removes meanwhile must not come back empty. Not
-    // read-only: such a connection could not remove the log that it made.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database = Connection::open_with_flags(store.join(DATABASE), flags).map_err(sqlite)?;
-    database.busy_timeout(std::time::Duration::ZERO).map_err(sqlite)?;
-
-    // Every connection in WAL mode holds a shared lock, even an idle one. Exclusive locking mode
-    // wants that lock for itself alone, and asks for it before it touches the log.
-    database.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(sqlite)?;
-    database.execute_batch("BEGIN EXCLUSIVE").map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy) => Error::in_use(store, "another process"),
-        _ => sqlite(error),
-    })?;
 
     let verdict: String =
         database.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(sqlite)?;
     if verdict != "ok" {
         return Err(Error::corrupt(store, verdict));
     }
-    let version = schema_version(store, &database)?;
+    let version = schema_version(store, database)?;
     if version > NEWEST_SCHEMA {
         return Err(Error::new(
             ErrorCode::StoreVersion,
@@ -49,8 +30,7 @@ pub fn inspect(store: &Path, passphrase: Option<&str>) -> Result<()> {
             ),
         ));
     }
-    check_passphrase(store, &database, version, passphrase)
-    // Dropping the connection rolls back, releases the lock and removes the log.
+    check_passphrase(store, database, version, passphrase)
 }
 
 /// 0 for an empty database: the SDK was interrupted before it wrote anything, and starts over.
@@ -101,7 +81,7 @@ fn value(database: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::create_empty;
+    use crate::{folder::DATABASE, store::create_empty};
 
     #[test]
     fn the_newest_schema_is_the_one_that_the_sdk_writes() {

@@ -9,26 +9,27 @@ mod executor;
 mod folder;
 #[cfg(test)]
 mod hand_over;
+mod held;
 mod identity;
 mod in_use;
 mod inspect;
 mod payloads;
+mod publication;
 mod queue;
 mod request;
+mod server_keys;
 mod store;
+mod verify;
 
 use std::collections::HashMap;
 
 use napi::{
     Env, JsError, JsValue, Unknown,
-    bindgen_prelude::{FnArgs, Function, JsObjectValue, Object},
+    bindgen_prelude::{FnArgs, Function, JsObjectValue, Null, Object},
 };
 use napi_derive::napi;
 
-use crate::{
-    error::{Error, Result},
-    payloads::Payloads,
-};
+use crate::error::{Error, Result};
 
 /// What a call may be told beyond its three arguments. An option that does not exist is an error
 /// (`INVALID_ARGUMENT`); one that is `undefined` counts as absent.
@@ -46,6 +47,32 @@ pub struct BootstrapOptions {
     ///
     /// @default 5000
     pub busy_timeout: Option<f64>,
+    /// The body of what `POST /_matrix/client/v3/keys/query` answers, just now, about this user. With
+    /// it, an identity that the homeserver serves is never replaced by accident
+    /// (`IDENTITY_CONFLICT`), and the result says what is left to upload and what is odd.
+    pub server_keys: Option<KeysQueryAnswer>,
+}
+
+/// The answer to `POST /_matrix/client/v3/keys/query` for one user, as it came.
+///
+/// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysquery)
+#[napi(object, object_to_js = false)]
+pub struct KeysQueryAnswer {
+    /// Devices, by user ID and device ID.
+    #[napi(js_name = "device_keys", ts_type = "Record<string, Record<string, object>>")]
+    pub device_keys: Option<HashMap<String, HashMap<String, Null>>>,
+    /// Master keys, by user ID.
+    #[napi(js_name = "master_keys", ts_type = "Record<string, object>")]
+    pub master_keys: Option<HashMap<String, Null>>,
+    /// Self-signing keys, by user ID.
+    #[napi(js_name = "self_signing_keys", ts_type = "Record<string, object>")]
+    pub self_signing_keys: Option<HashMap<String, Null>>,
+    /// User-signing keys, by user ID. A homeserver shows them to nobody but the user.
+    #[napi(js_name = "user_signing_keys", ts_type = "Record<string, object>")]
+    pub user_signing_keys: Option<HashMap<String, Null>>,
+    /// Homeservers that did not answer, by name.
+    #[napi(ts_type = "Record<string, object>")]
+    pub failures: Option<HashMap<String, Null>>,
 }
 
 /// The bodies of the requests that publish a cross-signing identity. Send them in the order in which
@@ -53,8 +80,9 @@ pub struct BootstrapOptions {
 #[napi(object, object_from_js = false)]
 pub struct CrossSigningBootstrap {
     /// `created`: this call made the identity. `resumed`: the store already held it, and these are
-    /// the same keys as before.
-    #[napi(ts_type = "'created' | 'resumed'")]
+    /// the same keys as before. `published`: and, by `serverKeys`, the homeserver serves all of it:
+    /// nothing is left to upload.
+    #[napi(ts_type = "'created' | 'resumed' | 'published'")]
     pub status: String,
     /// Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, when present. It is absent when
     /// the store records that the server already has the device keys.
@@ -69,6 +97,52 @@ pub struct CrossSigningBootstrap {
     /// the homeserver refuses: read `failures` in it.
     #[napi(js_name = "upload_signatures")]
     pub upload_signatures: HashMap<String, HashMap<String, DeviceKeys>>,
+    /// With `serverKeys`: the uploads that the homeserver still lacks, in the order in which to send
+    /// them. The others may be sent all the same.
+    #[napi(ts_type = "Array<'upload_device_keys' | 'upload_keys' | 'upload_signatures'>")]
+    pub missing: Option<Vec<String>>,
+    /// With `serverKeys`: what is odd about what the homeserver serves. Usually empty.
+    pub warnings: Option<Vec<BootstrapWarning>>,
+}
+
+/// Something that the caller should know, and that is no reason to refuse.
+#[napi(object, object_from_js = false)]
+pub struct BootstrapWarning {
+    /// `DEVICE_KEYS_DIFFER`: the homeserver serves other keys for this device ID than the store has.
+    #[napi(ts_type = "'DEVICE_KEYS_DIFFER'")]
+    pub code: String,
+    /// What is odd, its usual cause, and what to do.
+    pub message: String,
+}
+
+/// What `verifyPublished` says of a device that is signed by its owner.
+#[napi(object, object_from_js = false)]
+pub struct VerifiedDevice {
+    #[napi(ts_type = "true")]
+    pub verified: bool,
+    /// The public master key that vouches for the device, in unpadded base64.
+    #[napi(js_name = "master_key")]
+    pub master_key: String,
+}
+
+/// What `verifyPublished` says of a device that a client shows a red shield for.
+#[napi(object, object_from_js = false)]
+pub struct UnverifiedDevice {
+    #[napi(ts_type = "false")]
+    pub verified: bool,
+    /// What is wrong, in the order in which it is looked at:
+    ///
+    /// - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: not served;
+    /// - `ID_MISMATCH`: a key says that it belongs to another user or device;
+    /// - `SELF_SIGNING_KEY_NOT_SIGNED`: by the master key;
+    /// - `DEVICE_NOT_SIGNED`: by the self-signing key, or by itself;
+    /// - `BAD_SIGNATURE`: one of these signatures is there, and wrong.
+    #[napi(
+        ts_type = "'NO_DEVICE' | 'NO_MASTER_KEY' | 'NO_SELF_SIGNING_KEY' | 'ID_MISMATCH' | 'SELF_SIGNING_KEY_NOT_SIGNED' | 'DEVICE_NOT_SIGNED' | 'BAD_SIGNATURE'"
+    )]
+    pub problem: String,
+    /// The same in words, with what to do.
+    pub message: String,
 }
 
 /// Body of `POST /_matrix/client/v3/keys/upload`. One-time keys are not in it: they belong to the
@@ -158,6 +232,7 @@ pub struct DeviceKeys {
 /// | `STORE_CORRUPT` | not a database, or damaged |
 /// | `STORE_VERSION` | written by a newer matrix-sdk than this build knows |
 /// | `IDENTITY_INCOMPLETE` | the store holds some of the three private keys, but not all |
+/// | `IDENTITY_CONFLICT` | by `serverKeys`, the homeserver has an identity that is not the store's |
 /// | `STORE_IO` | the file system refused |
 /// | `INTERNAL` | a bug of this package |
 ///
@@ -166,7 +241,7 @@ pub struct DeviceKeys {
 /// @param userId the full user ID, such as `@_ghost:example.org`
 /// @param deviceId the ID of the user's device
 /// @param storePath the folder that `OlmMachine.initialize` takes; created if it is not there
-/// @param options passphrase, reset, busyTimeout
+/// @param options passphrase, reset, busyTimeout, serverKeys
 #[napi(
     ts_args_type = "userId: string, deviceId: string, storePath: string, options?: BootstrapOptions",
     ts_return_type = "Promise<CrossSigningBootstrap>"
@@ -179,22 +254,46 @@ pub fn bootstrap_cross_signing<'env>(
     options: Unknown<'env>,
 ) -> napi::Result<Object<'env>> {
     let (deferred, promise) = env.create_deferred()?;
-    let request = arguments::read(env, user_id, device_id, store_path, options);
+    let request = arguments::read_request(env, user_id, device_id, store_path, options);
     executor::spawn(async { to_json(&bootstrap::bootstrap(request?).await?) }, move |outcome| {
         deferred.resolve(move |env| to_javascript(env, outcome));
     });
     Ok(promise)
 }
 
-fn to_json(payloads: &Payloads) -> Result<String> {
-    serde_json::to_string(payloads).map_err(|_| Error::internal("the payloads cannot be written as JSON"))
+/// Tells whether a device is signed by its owner, by the rules of the clients of other users: when it
+/// is, they show no red shield for it. Looks at nothing but its arguments; needs no store.
+///
+/// Throws an `Error` with the `code` `INVALID_ARGUMENT` if `serverKeys` is not an answer about this
+/// user, `INVALID_USER_ID` or `INVALID_DEVICE_ID`.
+///
+/// @param userId the full user ID, such as `@_ghost:example.org`
+/// @param deviceId the ID of the user's device
+/// @param serverKeys the body of what `POST /_matrix/client/v3/keys/query` answers about the user
+#[napi(
+    ts_args_type = "userId: string, deviceId: string, serverKeys: KeysQueryAnswer",
+    ts_return_type = "VerifiedDevice | UnverifiedDevice"
+)]
+pub fn verify_published(
+    env: &Env,
+    user_id: Unknown,
+    device_id: Unknown,
+    server_keys: Unknown,
+) -> napi::Result<Unknown<'static>> {
+    let verdict = arguments::read_query(env, user_id, device_id, server_keys)
+        .and_then(|(user_id, device_id, served)| to_json(&verify::verdict(&user_id, &device_id, &served)));
+    to_javascript(*env, verdict)
+}
+
+fn to_json(result: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(result).map_err(|_| Error::internal("the result cannot be written as JSON"))
 }
 
 /// Runs on the JavaScript thread. An `Err` made of a JavaScript error is what the promise rejects
 /// with; napi's own errors would lose the code.
 fn to_javascript(env: Env, outcome: Result<String>) -> napi::Result<Unknown<'static>> {
     let parsed = outcome.and_then(|json| {
-        parse(&env, json).map_err(|_| Error::internal("JSON.parse does not take the payloads"))
+        parse(&env, json).map_err(|_| Error::internal("JSON.parse does not take the result"))
     });
     parsed
         .map_err(|error| JsError::from(napi::Error::new(error.code, error.message)).into_unknown(env).into())

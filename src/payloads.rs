@@ -4,19 +4,25 @@
 use std::{collections::BTreeMap, path::Path};
 
 use matrix_sdk_crypto::{
-    CrossSigningBootstrapRequests,
-    types::{CrossSigningKey, DeviceKeys},
+    Account,
+    types::{CrossSigningKey, DeviceKeys, requests::UploadSigningKeysRequest},
 };
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{
+    OwnedDeviceId, OwnedUserId, api::client::keys::upload_signatures::v3::Request as UploadSignaturesRequest,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, shown};
+use crate::{
+    error::{Error, Result, shown},
+    publication::{Publication, Upload, Warning},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Created,
     Resumed,
+    Published,
 }
 
 #[derive(Serialize)]
@@ -26,6 +32,14 @@ pub struct Payloads {
     pub upload_device_keys: Option<DeviceKeysUpload>,
     pub upload_keys: CrossSigningKeysUpload,
     pub upload_signatures: SignaturesUpload,
+    /// Only of a call that knows what the server has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<Upload>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Vec<Warning>>,
+    /// The device with every signature that it has now, whether it must be uploaded or not.
+    #[serde(skip)]
+    pub device_keys: DeviceKeys,
 }
 
 #[derive(Serialize)]
@@ -45,9 +59,47 @@ pub struct CrossSigningKeysUpload {
 /// 200 and stores nothing.
 pub type SignaturesUpload = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, DeviceKeys>>;
 
+impl Payloads {
+    pub fn new(
+        store: &Path,
+        status: Status,
+        account: &Account,
+        keys: &UploadSigningKeysRequest,
+        signatures: &UploadSignaturesRequest,
+    ) -> Result<Self> {
+        let upload_signatures = inner_map(signatures)?;
+        let device_keys = with_signatures(account.device_keys(), &upload_signatures);
+        Ok(Self {
+            status,
+            // Once the server has them, the OlmMachine that runs the device is the one to upload keys.
+            upload_device_keys: (!account.shared())
+                .then(|| DeviceKeysUpload { device_keys: device_keys.clone() }),
+            upload_keys: CrossSigningKeysUpload::new(store, keys)?,
+            upload_signatures,
+            missing: None,
+            warnings: None,
+            device_keys,
+        })
+    }
+
+    /// With what a comparison with the server has found.
+    pub fn compared(mut self, Publication { missing, warnings }: Publication) -> Self {
+        if self.status == Status::Resumed && missing.is_empty() {
+            self.status = Status::Published;
+        }
+        // The store's record that the server has them is not always right: a device can be deleted.
+        if missing.contains(&Upload::UploadDeviceKeys) {
+            self.upload_device_keys = Some(DeviceKeysUpload { device_keys: self.device_keys.clone() });
+        }
+        self.missing = Some(missing);
+        self.warnings = Some(warnings);
+        self
+    }
+}
+
 impl CrossSigningKeysUpload {
-    pub fn from_requests(store: &Path, requests: &CrossSigningBootstrapRequests) -> Result<Self> {
-        let keys = requests.upload_signing_keys_req.clone();
+    fn new(store: &Path, request: &UploadSigningKeysRequest) -> Result<Self> {
+        let keys = request.clone();
         match (keys.master_key, keys.self_signing_key, keys.user_signing_key) {
             (Some(master_key), Some(self_signing_key), Some(user_signing_key)) => {
                 Ok(Self { master_key, self_signing_key, user_signing_key })
@@ -60,9 +112,20 @@ impl CrossSigningKeysUpload {
     }
 }
 
-pub fn signatures_from_requests(requests: &CrossSigningBootstrapRequests) -> Result<SignaturesUpload> {
-    let signed = serde_json::to_value(&requests.upload_signatures_req.signed_keys);
-    signed
+fn inner_map(request: &UploadSignaturesRequest) -> Result<SignaturesUpload> {
+    serde_json::to_value(&request.signed_keys)
         .and_then(SignaturesUpload::deserialize)
         .map_err(|_| Error::internal("the SDK's signatures have an unknown shape"))
+}
+
+fn with_signatures(mut device_keys: DeviceKeys, signatures: &SignaturesUpload) -> DeviceKeys {
+    let signed = signatures.get(&device_keys.user_id).and_then(|devices| devices.get(&device_keys.device_id));
+    for (signer, keys) in signed.into_iter().flat_map(|signed| signed.signatures.clone()) {
+        for (key_id, signature) in keys {
+            if let Some(signature) = signature.ok().and_then(|signature| signature.ed25519()) {
+                device_keys.signatures.add_signature(signer.clone(), key_id, signature);
+            }
+        }
+    }
+    device_keys
 }

@@ -8,7 +8,10 @@ use std::{
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::{
+    error::{Error, ErrorCode, Result},
+    server_keys::ServerKeys,
+};
 
 /// How long a call waits for a store that somebody else holds, unless it says otherwise.
 pub const DEFAULT_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,11 +31,13 @@ pub struct Options {
     pub passphrase: Option<Zeroizing<String>>,
     pub reset: bool,
     pub busy_timeout: Duration,
+    /// The answer to a `keys/query`, as JSON.
+    pub server_keys: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { passphrase: None, reset: false, busy_timeout: DEFAULT_BUSY_TIMEOUT }
+        Self { passphrase: None, reset: false, busy_timeout: DEFAULT_BUSY_TIMEOUT, server_keys: None }
     }
 }
 
@@ -46,12 +51,18 @@ impl Request {
         })
     }
 
+    /// Takes long when it is large: not for the JavaScript thread.
+    pub fn server_keys(&self) -> Result<Option<ServerKeys>> {
+        let json = self.options.server_keys.as_deref();
+        json.map(|json| ServerKeys::parse(json, &self.user_id, &self.device_id)).transpose()
+    }
+
     pub fn passphrase(&self) -> Option<&str> {
         self.options.passphrase.as_ref().map(|passphrase| passphrase.as_str())
     }
 }
 
-fn parse_user_id(user_id: &str) -> Result<OwnedUserId> {
+pub fn parse_user_id(user_id: &str) -> Result<OwnedUserId> {
     let invalid = || {
         Error::new(
             ErrorCode::InvalidUserId,
@@ -66,7 +77,7 @@ fn parse_user_id(user_id: &str) -> Result<OwnedUserId> {
     Ok(parsed)
 }
 
-fn parse_device_id(device_id: &str) -> Result<OwnedDeviceId> {
+pub fn parse_device_id(device_id: &str) -> Result<OwnedDeviceId> {
     if device_id.is_empty() || device_id.chars().any(char::is_control) {
         return Err(Error::new(
             ErrorCode::InvalidDeviceId,

@@ -1,0 +1,83 @@
+//! A store that exists already, held so that nobody else can open it, from the first look to the
+//! last write.
+
+use std::path::Path;
+
+use rusqlite::{
+    Connection, OpenFlags,
+    backup::{Backup, StepResult},
+};
+
+use crate::{
+    error::{Error, Result},
+    folder::DATABASE,
+    in_use,
+};
+
+const ALL_PAGES: i32 = -1;
+
+/// Dropped, the store is free again, and SQLite has put its log away.
+pub struct HeldStore<'a> {
+    store: &'a Path,
+    database: Connection,
+}
+
+impl<'a> HeldStore<'a> {
+    /// `STORE_IN_USE` if somebody has the store open, in this process or another. Touches nothing
+    /// then; otherwise SQLite recovers what a crashed process left in the log.
+    pub fn hold(store: &'a Path) -> Result<Self> {
+        in_use::check_this_process(store)?;
+
+        let sqlite = |error: rusqlite::Error| Error::sqlite(store, &error);
+        // Not CREATE: a database that somebody removes meanwhile must not come back empty.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(store.join(DATABASE), flags).map_err(sqlite)?;
+        database.busy_timeout(std::time::Duration::ZERO).map_err(sqlite)?;
+        database.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+
+        // Every connection in WAL mode holds a shared lock, even an idle one. Exclusive locking mode
+        // wants that lock for itself alone, asks for it before it touches the log, and keeps it.
+        database.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(sqlite)?;
+        database.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(|error| {
+            match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DatabaseBusy) => Error::in_use(store, "another process"),
+                _ => sqlite(error),
+            }
+        })?;
+        Ok(Self { store, database })
+    }
+
+    pub fn database(&self) -> &Connection {
+        &self.database
+    }
+
+    /// Makes a copy of the store in `place`, with SQLite's own means: a file that this process opens
+    /// and closes otherwise takes the lock on it away.
+    pub fn copy_to(&self, place: &Path) -> Result<()> {
+        copy(self.store, &self.database, &mut self.open_copy(place)?)
+    }
+
+    /// Puts the content of the store in `place` into this one, all in one transaction.
+    pub fn replace_with(&mut self, place: &Path) -> Result<()> {
+        copy(self.store, &self.open_copy(place)?, &mut self.database)
+    }
+
+    fn open_copy(&self, place: &Path) -> Result<Connection> {
+        Connection::open(place.join(DATABASE)).map_err(|error| Error::sqlite(self.store, &error))
+    }
+
+    /// Puts the log away and lets the store go. Dropping does so too, but cannot say that it failed.
+    pub fn close(self) -> Result<()> {
+        let sqlite = |error: rusqlite::Error| Error::sqlite(self.store, &error);
+        self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).map_err(sqlite)?;
+        self.database.close().map_err(|(_, error)| sqlite(error))
+    }
+}
+
+fn copy(store: &Path, from: &Connection, to: &mut Connection) -> Result<()> {
+    match Backup::new(from, to).and_then(|backup| backup.step(ALL_PAGES)) {
+        Ok(StepResult::Done) => Ok(()),
+        Ok(_) => Err(Error::internal("SQLite has copied a part of the store")),
+        Err(error) => Err(Error::sqlite(store, &error)),
+    }
+}
