@@ -1,6 +1,6 @@
 //! What happens to a store, in the order in which it happens.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -34,9 +34,14 @@ pub async fn bootstrap(request: Request) -> Result<Payloads> {
     // Others, in other processes or beside our own calls, are waited for only so long.
     let deadline = Instant::now() + request.options.busy_timeout;
     let outcome = loop {
+        let last = Instant::now() >= deadline;
         let (request, served, folder) = (Arc::clone(&request), served.clone(), folder.clone());
-        match executor::blocking(move || attempt(&request, served.as_deref(), folder)).await {
-            Err(error) if error.code == ErrorCode::StoreInUse && Instant::now() < deadline => {
+        let attempt = move || {
+            attempt(&request, served.as_deref(), &folder)
+                .map_err(|error| if last { error.naming_holder(&folder) } else { error })
+        };
+        match executor::blocking(attempt).await {
+            Err(error) if error.code == ErrorCode::StoreInUse && !last => {
                 sleep(POLL_INTERVAL.min(deadline - Instant::now())).await;
             }
             outcome => break outcome,
@@ -48,7 +53,7 @@ pub async fn bootstrap(request: Request) -> Result<Payloads> {
 
 /// One try, all of it on a thread that may block. Either the store is bootstrapped and closed, or
 /// nothing has changed.
-fn attempt(request: &Request, served: Option<&ServerKeys>, path: PathBuf) -> Result<Payloads> {
+fn attempt(request: &Request, served: Option<&ServerKeys>, path: &Path) -> Result<Payloads> {
     let mut folder = StoreFolder::enter(path)?;
     let payloads = if folder.has_database()? {
         bootstrap_existing(&folder, request, served)?
@@ -103,8 +108,6 @@ fn bootstrap_in(staging: &Staging, request: &Request, served: Option<&ServerKeys
 #[cfg(test)]
 mod tests {
     //! What the caller's own `OlmMachine` finds in a store that was bootstrapped.
-
-    use std::path::Path;
 
     use matrix_sdk_crypto::{
         CrossSigningBootstrapRequests, OlmMachine, UserIdentity, types::requests::AnyOutgoingRequest,

@@ -4,6 +4,8 @@ use std::{error::Error as StdError, fmt, io, path::Path};
 
 use rusqlite::ErrorCode as SqliteCode;
 
+use crate::in_use::find_other_process;
+
 /// What went wrong, as far as a program needs to know. The only list of the codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -96,6 +98,16 @@ impl Error {
                 shown(store)
             ),
         )
+    }
+
+    /// With the name of the process that has the store open, if that can be found out. Takes a while.
+    pub fn naming_holder(mut self, store: &Path) -> Self {
+        if self.code == ErrorCode::StoreInUse
+            && let Some(process) = find_other_process(store)
+        {
+            self.message = format!("{}. It is {process}", self.message);
+        }
+        self
     }
 
     /// The database is damaged or is none. `what` completes "the store … is damaged:".

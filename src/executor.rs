@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// How many bootstraps run at once; the rest wait in order. Each is one thread here and one for its
 /// SQLite connections.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 /// One thread that keeps order, and those that work. Lives as long as the process: a worker thread
 /// of Node that ends takes nothing of it away.

@@ -74,9 +74,9 @@ pub struct StoreFolder {
 
 impl StoreFolder {
     /// Makes the folder if need be and takes the lock. `STORE_IN_USE` if another bootstrap has it.
-    pub fn enter(path: PathBuf) -> Result<Self> {
-        let mut created = CreatedFolders::create(&path)?;
-        let lock = match lock(&path) {
+    pub fn enter(path: &Path) -> Result<Self> {
+        let mut created = CreatedFolders::create(path)?;
+        let lock = match lock(path) {
             Ok(lock) => lock,
             Err(error) => {
                 if error.code == ErrorCode::StoreInUse {
@@ -86,7 +86,7 @@ impl StoreFolder {
                 return Err(error);
             }
         };
-        Ok(Self { path, created, _lock: lock })
+        Ok(Self { path: path.to_owned(), created, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {

@@ -1,7 +1,11 @@
 //! A store that exists already, held so that nobody else can open it, from the first look to the
 //! last write.
 
-use std::path::Path;
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
 
 use rusqlite::{
     Connection, OpenFlags,
@@ -70,7 +74,22 @@ impl<'a> HeldStore<'a> {
     pub fn close(self) -> Result<()> {
         let sqlite = |error: rusqlite::Error| Error::sqlite(self.store, &error);
         self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).map_err(sqlite)?;
-        self.database.close().map_err(|(_, error)| sqlite(error))
+        self.database.close().map_err(|(_, error)| sqlite(error))?;
+        remove_spent_journal(self.store)
+            .map_err(|error| Error::io(self.store, "remove the emptied rollback journal", &error))
+    }
+}
+
+/// A database that is not in WAL mode, such as an empty file, has a rollback journal instead. Who
+/// holds it exclusively leaves that journal behind: wiped, which is how SQLite knows that it is spent.
+fn remove_spent_journal(store: &Path) -> io::Result<()> {
+    let path = store.join(format!("{DATABASE}-journal"));
+    let mut first = [0];
+    match File::open(&path).and_then(|mut journal| journal.read(&mut first)) {
+        Ok(_) if first == [0] => fs::remove_file(path),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
