@@ -1,0 +1,4 @@
+'use strict'
+
+// Jest starts no workers for a single file.
+require('./first.test.js')
