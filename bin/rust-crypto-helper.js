@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 'use strict'
 
+const { readFileSync } = require('node:fs')
+const { text } = require('node:stream/consumers')
 const { parseArgs } = require('node:util')
 const { version } = require('../package.json')
 
-const USAGE = 'usage: rust-crypto-helper <user_id> <device_id> <store_path>'
+const USAGE = `usage: rust-crypto-helper <user_id> <device_id> <store_path> [--server-keys FILE]
+       rust-crypto-helper verify <user_id> <device_id> [--server-keys FILE]`
 
 const HELP = `${USAGE}
 
@@ -12,15 +15,27 @@ Gives a Matrix user a cross-signing identity and prints what to upload, as one
 line of JSON: upload_device_keys (if the server does not have them yet),
 upload_keys and upload_signatures.
 
-  -h, --help     print this
-  --version      print the version
+verify prints, as one line of JSON, whether the device is signed by its owner by
+what the homeserver serves, as other users' clients see it; it needs no store.
+
+  --server-keys FILE  what POST /_matrix/client/v3/keys/query answers for the
+                      user; - is standard input, which verify reads by default.
+                      With it, an identity that the homeserver has is not
+                      replaced by another, and "missing" says what to upload
+  -h, --help          print this
+  --version           print the version
 
 RUST_CRYPTO_HELPER_PASSPHRASE in the environment is the store's passphrase; unset
 or empty, the store is not encrypted.
 
-Exit code: 0 done; 1 failed, with "CODE: message" on standard error; 2 wrong usage.`
+Exit code: 0 done, or verified; 1 not verified, or failed, with "CODE: message" on
+standard error; 2 wrong usage.`
 
-const options = { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean' } }
+const options = {
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+  'server-keys': { type: 'string' },
+}
 
 function readCommandLine() {
   try {
@@ -28,6 +43,31 @@ function readCommandLine() {
   } catch {
     return { values: {}, positionals: [] }
   }
+}
+
+async function readServerKeys(file) {
+  try {
+    return JSON.parse(file === '-' ? await text(process.stdin) : readFileSync(file, 'utf8'))
+  } catch (error) {
+    // What the parser says quotes the file, line breaks and all.
+    const reason = error instanceof SyntaxError ? 'it is not JSON' : error.message
+    throw Object.assign(new Error(`--server-keys ${file}: ${reason}`), { code: 'INVALID_ARGUMENT' })
+  }
+}
+
+async function verify(userId, deviceId, file = '-') {
+  const { verifyPublished } = require('..')
+  const verdict = verifyPublished(userId, deviceId, await readServerKeys(file))
+  if (!verdict.verified) process.exitCode = 1
+  return verdict
+}
+
+async function bootstrap(userId, deviceId, storePath, file) {
+  const { bootstrapCrossSigning } = require('..')
+  // Empty is how shells and container files write "none".
+  const passphrase = process.env.RUST_CRYPTO_HELPER_PASSPHRASE || undefined
+  const serverKeys = file === undefined ? undefined : await readServerKeys(file)
+  return bootstrapCrossSigning(userId, deviceId, storePath, { passphrase, serverKeys })
 }
 
 async function main() {
@@ -39,12 +79,12 @@ async function main() {
     process.exitCode = 2
     return
   }
-  const [userId, deviceId, storePath] = positionals
-  // Empty is how shells and container files write "none".
-  const passphrase = process.env.RUST_CRYPTO_HELPER_PASSPHRASE || undefined
+  const [first, second, third] = positionals
+  const file = values['server-keys']
   try {
-    const { bootstrapCrossSigning } = require('..')
-    console.log(JSON.stringify(await bootstrapCrossSigning(userId, deviceId, storePath, { passphrase })))
+    // No user ID is called that.
+    const result = first === 'verify' ? verify(second, third, file) : bootstrap(first, second, third, file)
+    console.log(JSON.stringify(await result))
   } catch (error) {
     console.error(`${error.code ?? 'INTERNAL'}: ${error.message}`)
     process.exitCode = 1

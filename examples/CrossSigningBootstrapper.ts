@@ -6,7 +6,14 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bootstrapCrossSigning, type BootstrapOptions, type CrossSigningBootstrap } from 'rust-crypto-helper'
+import {
+  bootstrapCrossSigning,
+  type BootstrapOptions,
+  type CrossSigningBootstrap,
+  type KeysQueryAnswer,
+  type UnverifiedDevice,
+  verifyPublished,
+} from 'rust-crypto-helper'
 
 export interface CrossSigningBootstrapperConfig {
   /** The homeserver's base URL, such as `http://localhost:8008`. */
@@ -42,6 +49,18 @@ export class MatrixRequestError extends Error {
   }
 }
 
+/** All requests succeeded, and yet the homeserver does not serve what the store holds. */
+export class NotPublishedError extends Error {
+  override readonly name = 'NotPublishedError'
+  /** What is wrong with what is served; `OTHER_IDENTITY`: nothing, but it is not the store's. */
+  readonly problem: UnverifiedDevice['problem'] | 'OTHER_IDENTITY'
+
+  constructor(problem: NotPublishedError['problem'], what: string) {
+    super(`${problem}: ${what}`)
+    this.problem = problem
+  }
+}
+
 interface Answer {
   errcode?: string
   error?: string
@@ -49,6 +68,10 @@ interface Answer {
   /** Of the signatures upload: by user ID and key or device ID, what was not stored. */
   failures?: Record<string, Record<string, { errcode?: string; error?: string }>>
 }
+
+type Upload = NonNullable<CrossSigningBootstrap['missing']>[number]
+
+const ALL_UPLOADS: Upload[] = ['upload_device_keys', 'upload_keys', 'upload_signatures']
 
 export class CrossSigningBootstrapper {
   readonly #config: Required<CrossSigningBootstrapperConfig>
@@ -60,30 +83,66 @@ export class CrossSigningBootstrapper {
   /**
    * When this resolves, the homeserver serves the ghost's identity and its signed device, and the
    * store is closed, for the ghost's own OlmMachine to open. The user must be registered.
+   *
+   * Asks the homeserver first. Where all is published already, that is the only request; an identity
+   * that is not the store's is not replaced without `reset` (the addon's error `IDENTITY_CONFLICT`).
+   *
+   * @param options the addon's, but for `serverKeys`, which are asked for here
+   * @returns the addon's result, as it was before the uploads: `status` and `missing` tell what there
+   *   was to do; log `warnings`, if there are any
+   * @throws {MatrixRequestError} if a request did not do what it was for
+   * @throws {NotPublishedError} if all did, and the homeserver serves something else all the same
+   * @throws what `bootstrapCrossSigning` rejects with
    */
   async bootstrap(
     userId: string,
     deviceId: string,
     storePath: string,
-    options?: BootstrapOptions,
+    options?: Omit<BootstrapOptions, 'serverKeys'>,
   ): Promise<CrossSigningBootstrap> {
-    await this.ensureDevice(userId, deviceId)
-    const payloads = await bootstrapCrossSigning(userId, deviceId, storePath, options)
-    await this.upload(userId, deviceId, payloads)
+    let serverKeys = await this.queryKeys(userId)
+    const payloads = await bootstrapCrossSigning(userId, deviceId, storePath, { ...options, serverKeys })
+    if (payloads.missing?.length !== 0) {
+      const devices = serverKeys.device_keys?.[userId] ?? {}
+      if (!Object.hasOwn(devices, deviceId)) await this.ensureDevice(userId, deviceId)
+      await this.upload(userId, deviceId, payloads)
+      serverKeys = await this.queryKeys(userId)
+    }
+
+    const verdict = verifyPublished(userId, deviceId, serverKeys)
+    if (!verdict.verified) throw new NotPublishedError(verdict.problem, verdict.message)
+    const [masterKey] = Object.values(payloads.upload_keys.master_key.keys)
+    if (verdict.master_key !== masterKey) {
+      const what = `the homeserver serves the master key ${verdict.master_key} for ${userId}, the store holds ${masterKey}`
+      throw new NotPublishedError('OTHER_IDENTITY', what)
+    }
     return payloads
   }
 
-  /** The three uploads, in the only order that works: what is signed must be known before. */
+  /** What the homeserver serves about the ghost, for `serverKeys` and `verifyPublished`. */
+  async queryKeys(userId: string): Promise<KeysQueryAnswer> {
+    const body = { device_keys: { [userId]: [] } }
+    return this.#send<KeysQueryAnswer>('POST', '/_matrix/client/v3/keys/query', { user_id: userId }, body)
+  }
+
+  /**
+   * Sends what is `missing`, or all of it if the payloads do not say what is, in the only order that
+   * works: what is signed must be known before.
+   */
   async upload(userId: string, deviceId: string, payloads: CrossSigningBootstrap): Promise<void> {
+    const missing = payloads.missing ?? ALL_UPLOADS
     const asUser = { user_id: userId }
-    if (payloads.upload_device_keys) {
+    if (missing.includes('upload_device_keys') && payloads.upload_device_keys) {
       const asDevice = { user_id: userId, device_id: deviceId }
       await this.#send('POST', '/_matrix/client/v3/keys/upload', asDevice, payloads.upload_device_keys)
     }
-    await this.#send('POST', '/_matrix/client/v3/keys/device_signing/upload', asUser, {
-      ...payloads.upload_keys,
-      auth: { type: 'm.login.dummy' },
-    })
+    if (missing.includes('upload_keys')) {
+      await this.#send('POST', '/_matrix/client/v3/keys/device_signing/upload', asUser, {
+        ...payloads.upload_keys,
+        auth: { type: 'm.login.dummy' },
+      })
+    }
+    if (!missing.includes('upload_signatures')) return
 
     const path = '/_matrix/client/v3/keys/signatures/upload'
     const { failures = {} } = await this.#send('POST', path, asUser, payloads.upload_signatures)
@@ -124,18 +183,18 @@ export class CrossSigningBootstrapper {
     }
   }
 
-  async #send(
+  async #send<T extends object = Answer>(
     method: 'POST' | 'PUT',
     path: string,
     query: Record<string, string>,
     body: object,
-  ): Promise<Answer> {
+  ): Promise<T> {
     const url = new URL(path, this.#config.homeserverUrl)
     url.search = new URLSearchParams(query).toString()
 
     for (let retries = 0; ; retries++) {
       const { status, answer } = await this.#sendOnce(method, url, body)
-      if (status >= 200 && status < 300) return answer
+      if (status >= 200 && status < 300) return answer as T
       if (status !== 429 || retries >= this.#config.maxRetries) {
         const reason = answer.errcode
           ? `${answer.errcode}: ${answer.error ?? ''}`

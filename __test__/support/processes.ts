@@ -1,6 +1,6 @@
 // Processes of the tests: started here, ended by their own ID, never left behind.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
 import { join } from 'node:path'
 
 export const ROOT = join(__dirname, '..', '..')
@@ -19,8 +19,13 @@ afterAll(() => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-export function start(command: string, args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
-  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: 'pipe' })
+export function start(
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv = {},
+  options: SpawnOptions = {},
+): ChildProcess {
+  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: 'pipe', ...options })
   running.add(child)
   return child
 }
@@ -39,13 +44,29 @@ export function finish(child: ChildProcess): Promise<Finished> {
 }
 
 /** Runs JavaScript in a Node process of its own, where `bootstrapCrossSigning` is in scope. */
-export function startScript(script: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
+export function startScript(script: string, env?: NodeJS.ProcessEnv, options?: SpawnOptions): ChildProcess {
   const prelude = `const { bootstrapCrossSigning } = require(${JSON.stringify(ROOT)});`
-  return start(process.execPath, ['-e', prelude + script], env)
+  return start(process.execPath, ['-e', prelude + script], env, options)
 }
 
-export function runScript(script: string, env?: NodeJS.ProcessEnv): Promise<Finished> {
-  return finish(startScript(script, env))
+export function runScript(
+  script: string,
+  env?: NodeJS.ProcessEnv,
+  options?: SpawnOptions,
+): Promise<Finished> {
+  return finish(startScript(script, env, options))
+}
+
+/** Waits for the first thing that a process prints. */
+export function printed(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    child.stdout?.once('data', (data: Buffer) => {
+      resolve(data.toString())
+    })
+    child.once('close', (code, signal) => {
+      reject(new Error(`it ended with ${String(code ?? signal)} before it printed anything`))
+    })
+  })
 }
 
 export function runCommand(args: string[], env?: NodeJS.ProcessEnv): Promise<Finished> {

@@ -1,19 +1,17 @@
 // Somebody else's client: matrix-js-sdk, in a Node.js that it runs on, asked line by line.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { findNewerNode } from '../../support/newer-node'
 
 const FOLDER = join(__dirname, '..')
 
 /** matrix-js-sdk needs Node.js 22, and TypeScript without a compiler a little more. */
 export function newerNode(): string {
-  const [major = 0] = process.versions.node.split('.').map(Number)
-  if (major >= 24) return process.execPath
-  const packaged = join(FOLDER, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node')
-  if (existsSync(packaged)) return packaged
-  throw new Error('the end-to-end tests need Node.js 24 or newer on this platform')
+  const node = findNewerNode()
+  if (node === undefined) throw new Error('the end-to-end tests need Node.js 24 or newer on this platform')
+  return node
 }
 
 export interface Verdict {

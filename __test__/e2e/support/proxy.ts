@@ -8,7 +8,7 @@ export interface Seen {
   path: string
 }
 
-interface Answer {
+export interface Answer {
   status: number
   body: string
 }
@@ -24,6 +24,8 @@ export class Proxy {
   readonly seen: Seen[] = []
   /** Decides about the n-th request, counted from 0. */
   fate: (n: number, request: Seen) => Fate | Promise<Fate> = () => undefined
+  /** What the client gets of the homeserver's answer. */
+  rewrite: (request: Seen, answer: Answer) => Answer = (_, answer) => answer
   readonly #server: Server
 
   private constructor(server: Server, port: number) {
@@ -50,7 +52,7 @@ export class Proxy {
               Authorization: request.headers.authorization ?? '',
               'Content-Type': 'application/json',
             },
-            body: Buffer.concat(chunks),
+            body: method === 'GET' ? null : Buffer.concat(chunks),
           })
           return { status: answer.status, body: await answer.text() }
         }
@@ -58,7 +60,7 @@ export class Proxy {
           const seen = { method, path: url.split('?')[0]! }
           const fate = await proxy.fate(proxy.seen.push(seen) - 1, seen)
           if (fate === 'cut') return request.socket.destroy()
-          const answer = fate === undefined || fate === 'lost' ? await forward() : fate
+          const answer = typeof fate === 'object' ? fate : proxy.rewrite(seen, await forward())
           if (fate === 'lost') return request.socket.destroy()
           response.writeHead(answer.status, { 'Content-Type': 'application/json' }).end(answer.body)
         }

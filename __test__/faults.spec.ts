@@ -1,0 +1,650 @@
+// Promise: every fault has its code, comes at once, and leaves what was there as it was; when it is over,
+// the same call succeeds. The table of faults is docs/faults.md; UPDATE_DOCS=1 writes it.
+
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { type SpawnOptions } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { basename, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bootstrapCrossSigning, type BootstrapOptions, type CrossSigningBootstrap } from 'rust-crypto-helper'
+import { change, integrity, query } from './support/database'
+import { Disk } from './support/disks'
+import { OTHER_PROCESS, SAME_PROCESS } from './support/holders'
+import { itWith } from './support/needs'
+import { runScript } from './support/processes'
+import { onlyKey } from './support/signatures'
+import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
+
+// Promised is a second; what is beyond it is for a busy machine.
+const LATE = 5000
+const PAGE = 4096
+const STAGING = '.rust-crypto-helper-new'
+const DOCUMENT = join(__dirname, '..', 'docs', 'faults.md')
+
+type Call = (store: string, options?: BootstrapOptions) => Promise<CrossSigningBootstrap>
+
+/** One occurrence of a fault. */
+interface Scene {
+  store: string
+  /** What the store held before, if it can be resumed. */
+  first?: CrossSigningBootstrap
+  options?: BootstrapOptions
+  call?: Call
+  /** The fault itself, where it is not in the store but around it, and the end of it. */
+  begin?: () => void
+  end?: () => void
+  /** What else holds afterwards. */
+  check?: (payloads: CrossSigningBootstrap | undefined) => void | Promise<void>
+}
+
+interface Fault {
+  fault: string
+  outcome: string
+  /** What may also come of it, depending on the moment. */
+  or?: string
+  left:
+    'nothing' | 'the store as it was' | 'the store, its identity new' | 'the store, its identity as before'
+  /** Each scene leaves a little more room than the one before, until a call resolves. */
+  untilThereIsRoom?: true
+  missing?: string | undefined
+  scenes: (folder: string) => AsyncGenerator<Scene> | Generator<Scene>
+}
+
+const bootstrap: Call = (...args) => bootstrapCrossSigning(USER_ID, DEVICE_ID, ...args)
+
+const cannotMount = Disk.cannotMount()
+const holders = [OTHER_PROCESS, SAME_PROCESS].find(({ missing }) => missing === undefined) ?? OTHER_PROCESS
+// Root may read and write everything: a process without its rights may not.
+const isRoot = process.getuid?.() === 0
+const NOBODY = isRoot ? { uid: 65534, gid: 65534 } : {}
+
+const FAULTS: Fault[] = [
+  {
+    fault: 'disk full at any write, new store',
+    outcome: 'STORE_IO',
+    left: 'nothing',
+    untilThereIsRoom: true,
+    missing: cannotMount,
+    *scenes() {
+      for (const disk of Disk.mounted('size=2m')) yield* evenFuller(disk, { store: join(disk.folder, 'new') })
+    },
+  },
+  {
+    fault: 'disk full at any write, the first new store of a process',
+    outcome: 'STORE_IO',
+    left: 'nothing',
+    untilThereIsRoom: true,
+    missing: cannotMount,
+    *scenes() {
+      for (const disk of Disk.mounted('size=2m')) {
+        yield* evenFuller(disk, { store: join(disk.folder, 'new'), call: inProcess() }, 4)
+      }
+    },
+  },
+  {
+    fault: 'disk full at any write, existing store, `reset: true`',
+    outcome: 'STORE_IO',
+    left: 'the store as it was',
+    untilThereIsRoom: true,
+    missing: cannotMount,
+    async *scenes() {
+      for (const disk of Disk.mounted('size=3m')) {
+        yield* evenFuller(disk, { ...(await existing(disk.folder)), options: { reset: true } })
+      }
+    },
+  },
+  {
+    fault: 'no room for another file at any moment, new store',
+    outcome: 'STORE_IO',
+    left: 'nothing',
+    untilThereIsRoom: true,
+    missing: cannotMount,
+    *scenes() {
+      for (const disk of Disk.mounted('size=2m,nr_inodes=40')) {
+        yield* withoutNames(disk, { store: join(disk.folder, 'a', 'new') })
+      }
+    },
+  },
+  {
+    fault: 'no room for another file at any moment, existing store, `reset: true`',
+    outcome: 'STORE_IO',
+    left: 'the store as it was',
+    untilThereIsRoom: true,
+    missing: cannotMount,
+    async *scenes() {
+      for (const disk of Disk.mounted('size=3m,nr_inodes=40')) {
+        yield* withoutNames(disk, { ...(await existing(disk.folder)), options: { reset: true } })
+      }
+    },
+  },
+  {
+    fault: 'read-only file system, new store',
+    outcome: 'STORE_IO',
+    left: 'nothing',
+    missing: cannotMount,
+    *scenes() {
+      for (const disk of Disk.mounted('size=2m')) {
+        yield { ...readOnly(disk), store: join(disk.folder, 'a', 'new') }
+      }
+    },
+  },
+  {
+    fault: 'read-only file system, existing store',
+    outcome: 'STORE_IO',
+    left: 'the store as it was',
+    missing: cannotMount,
+    async *scenes() {
+      for (const disk of Disk.mounted('size=3m')) {
+        const scene = { ...readOnly(disk), ...(await existing(disk.folder)) }
+        yield scene
+        yield { ...scene, options: { reset: true } }
+      }
+    },
+  },
+  {
+    fault: 'permission denied, new store',
+    outcome: 'STORE_IO',
+    left: 'nothing',
+    *scenes(folder) {
+      const parent = join(folder, 'parent')
+      mkdirSync(parent)
+      for (const mode of [0o500, 0o600, 0o000]) yield denied(parent, mode, { store: join(parent, 'new') })
+    },
+  },
+  {
+    fault: 'permission denied, existing store',
+    outcome: 'STORE_IO',
+    left: 'the store as it was',
+    async *scenes(folder) {
+      const scene = await existing(folder)
+      for (const mode of [0o500, 0o600, 0o000]) yield denied(scene.store, mode, scene)
+      for (const mode of [0o400, 0o000]) yield denied(join(scene.store, DATABASE), mode, scene)
+    },
+  },
+  {
+    fault: 'folder moved away under way, new store',
+    outcome: 'STORE_IO',
+    or: 'created',
+    left: 'nothing',
+    *scenes(folder) {
+      for (let n = 0; n < 30; n++) yield { store: join(folder, `${n}`), call: movedUnderWay(n % 6) }
+    },
+  },
+  {
+    fault: 'folder moved away under way, existing store',
+    outcome: 'STORE_IO',
+    left: 'nothing',
+    async *scenes(folder) {
+      for (let n = 0; n < 30; n++) {
+        const { store } = await existing(folder, `${n}`)
+        yield { store, call: movedUnderWay(n % 6), options: { reset: true } }
+      }
+    },
+  },
+  {
+    fault: 'symbolic links that lead in a circle',
+    outcome: 'STORE_IO',
+    left: 'nothing',
+    *scenes(folder) {
+      symlinkSync(join(folder, 'b'), join(folder, 'a'))
+      symlinkSync(join(folder, 'a'), join(folder, 'b'))
+      yield { store: join(folder, 'a') }
+      yield { store: join(folder, 'b', 'store') }
+    },
+  },
+  {
+    fault: 'a path of 5,000 characters, or of more than the 512 bytes that SQLite takes',
+    outcome: 'STORE_IO',
+    left: 'nothing',
+    *scenes(folder) {
+      for (const length of [512, 1000, 4090, 5000]) {
+        let store = folder
+        while (store.length < length) store = join(store, 'n'.repeat(Math.min(length - store.length, 200)))
+        yield { store }
+      }
+    },
+  },
+  {
+    fault: 'spaces, emoji, quotes, line breaks and what URLs and options are made of, in the path',
+    outcome: 'created',
+    left: 'the store, its identity new',
+    *scenes(folder) {
+      const odd = [
+        'a b',
+        ' ',
+        '👻👩‍👧',
+        'e\u0301é',
+        '\'"`',
+        'a\nb\tc',
+        '?mode=memory#%00&',
+        'file:store',
+        '-rf',
+        '\\',
+      ]
+      for (const name of odd) yield { store: join(folder, name, name) }
+    },
+  },
+  {
+    fault: 'a current folder whose name is not UTF-8, and a path relative to it',
+    outcome: 'created',
+    left: 'the store, its identity new',
+    missing: process.platform === 'linux' ? undefined : 'only Linux has names that are not UTF-8',
+    *scenes(folder) {
+      const odd = Buffer.concat([Buffer.from(`${folder}/`), Buffer.of(0x66, 0xff, 0xfe)])
+      mkdirSync(odd)
+      // Strings cannot name it, but a link to it.
+      const cwd = join(folder, 'link')
+      symlinkSync(odd, cwd)
+      yield { store: join(cwd, 'store'), call: () => inProcess({ cwd })('store') }
+      expect(readdirSync(odd)).toEqual(['store'])
+    },
+  },
+  {
+    fault: 'a damaged header',
+    outcome: 'STORE_CORRUPT',
+    left: 'the store as it was',
+    async *scenes(folder) {
+      for (const length of [1, 16, 100, PAGE]) {
+        yield await damaged(folder, `${length}`, (bytes) => bytes.fill(0xa5, 0, length))
+      }
+    },
+  },
+  {
+    fault: 'a damaged page in the middle',
+    outcome: 'STORE_CORRUPT',
+    left: 'the store as it was',
+    async *scenes(folder) {
+      const size = statSync(join((await existing(folder)).store, DATABASE)).size
+      for (let page = PAGE; page < size; page += PAGE) {
+        yield await damaged(folder, `${page}`, (bytes) => bytes.fill(0xa5, page, page + PAGE))
+      }
+    },
+  },
+  {
+    fault: 'a truncated file',
+    outcome: 'STORE_CORRUPT',
+    left: 'the store as it was',
+    async *scenes(folder) {
+      const size = statSync(join((await existing(folder)).store, DATABASE)).size
+      const boundaries = Array.from({ length: size / PAGE - 1 }, (_, n) => (n + 1) * PAGE)
+      for (const length of [2, 99, 100, PAGE - 1, ...boundaries]) {
+        yield await damaged(folder, `${length}`, (bytes) => bytes.subarray(0, length))
+      }
+    },
+  },
+  {
+    fault: 'a file that is not a database',
+    outcome: 'STORE_CORRUPT',
+    left: 'the store as it was',
+    async *scenes(folder) {
+      for (const text of ['no', 'This is text.\n', 'This is text.\n'.repeat(1000)]) {
+        yield await damaged(folder, `${text.length}`, () => Buffer.from(text))
+      }
+    },
+  },
+  {
+    fault: 'an empty file',
+    outcome: 'created',
+    left: 'the store, its identity new',
+    async *scenes(folder) {
+      // One byte counts as none: SQLite itself writes it where empty files have no lock.
+      for (const length of [0, 1]) yield await damaged(folder, `${length}`, () => Buffer.alloc(length))
+    },
+  },
+  {
+    fault: 'a log that a crashed process left',
+    outcome: 'resumed',
+    left: 'the store, its identity as before',
+    missing: holders.missing,
+    async *scenes(folder) {
+      const remains: Record<string, (database: string) => void> = {
+        'as it is': () => undefined,
+        'without its index': (database) => {
+          rmSync(`${database}-shm`)
+        },
+        'with half a page at its end': (database) => {
+          appendFileSync(`${database}-wal`, Buffer.alloc(PAGE / 2, 0xa5))
+        },
+      }
+      for (const [name, change] of Object.entries(remains)) {
+        const scene = await existing(folder, name)
+        await crash(scene.store)
+        change(join(scene.store, DATABASE))
+        // Neither does a call lose it that fails.
+        await expect(bootstrap(scene.store, { passphrase: 'none' })).rejects.toMatchObject({
+          code: 'STORE_PASSPHRASE',
+        })
+        const check = async () => {
+          expect(await query(scene.store, 'SELECT n FROM crashed')).toEqual([[1]])
+        }
+        await check()
+        yield { ...scene, check }
+      }
+    },
+  },
+  {
+    fault: 'what a killed call left, new store',
+    outcome: 'created',
+    left: 'the store, its identity new',
+    *scenes(folder) {
+      const store = join(folder, 'store')
+      mkdirSync(store)
+      litter(store)
+      yield { store }
+    },
+  },
+  {
+    fault: 'what a killed call left, existing store',
+    outcome: 'resumed',
+    left: 'the store, its identity as before',
+    async *scenes(folder) {
+      const scene = await existing(folder)
+      litter(scene.store)
+      yield scene
+    },
+  },
+  {
+    fault: 'a newer schema',
+    outcome: 'STORE_VERSION',
+    left: 'the store as it was',
+    async *scenes(folder) {
+      const { store } = await existing(folder)
+      for (const newer of [(await schema(store)) + 1, 255]) {
+        await change(store, 'UPDATE kv SET value = ? WHERE key = ?', Uint8Array.of(newer), 'version')
+        yield { store }
+        yield { store, options: { reset: true } }
+      }
+    },
+  },
+  {
+    fault: 'schema 9, which matrix-sdk 0.9 wrote',
+    outcome: 'resumed',
+    left: 'the store, its identity as before',
+    async *scenes(folder) {
+      const newest = await schema((await existing(folder)).store)
+      const fixture = join(__dirname, 'fixtures', 'schema-9')
+      const store = join(folder, 'old')
+      mkdirSync(store)
+      copyFileSync(join(fixture, DATABASE), join(store, DATABASE))
+      expect(await schema(store)).toBe(9)
+      const check = async (payloads: CrossSigningBootstrap | undefined) => {
+        const [, master] = onlyKey(payloads!.upload_keys.master_key)
+        expect(master).toBe(readFileSync(join(fixture, 'master-key.txt'), 'utf8').trim())
+        expect(await schema(store)).toBe(newest)
+      }
+      yield { store, check }
+    },
+  },
+]
+
+for (const fault of FAULTS) {
+  itWith(fault.missing)(`${fault.fault}: ${fault.outcome}`, async () => {
+    let [scenes, slowest] = [0, 0]
+    const seen = new Set<string>()
+    for await (const scene of fault.scenes(temporaryFolder())) {
+      const { code, elapsed } = await play(fault, scene)
+      scenes++
+      slowest = Math.max(slowest, elapsed)
+      seen.add(code)
+      if (fault.untilThereIsRoom && code === 'created') break
+      if (code !== fault.or) expect(code).toBe(fault.outcome)
+    }
+    expect(scenes).toBeGreaterThan(fault.untilThereIsRoom ? 3 : 0)
+    expect(seen).toContain(fault.outcome)
+    expect(slowest).toBeLessThan(LATE)
+    if (process.env.VERBOSE) process.stderr.write(`${fault.fault}: ${scenes}, ${slowest.toFixed()} ms\n`)
+  })
+}
+
+test('one byte damaged, anywhere: refused for what it is and left as it was, or payloads', async () => {
+  const { store } = await existing(temporaryFolder())
+  const file = join(store, DATABASE)
+  const sound = readFileSync(file)
+  // Every byte of the identity, which no check of SQLite's covers, and some of the rest.
+  const identity = sound.indexOf('master_key')
+  const places = Array.from({ length: 1500 }, (_, n) =>
+    n < 1200 ? identity + n : Math.floor(Math.random() * sound.length),
+  )
+  const wrong = []
+  for (const at of places) {
+    const bytes = Buffer.from(sound)
+    bytes[at] = bytes[at] === 0x68 ? 0x69 : 0x68
+    writeFileSync(file, bytes)
+    const { code, payloads } = await settle(bootstrap(store))
+    expect(readdirSync(store)).toEqual([DATABASE])
+    if (!payloads) expect(readFileSync(file).equals(bytes)).toBe(true)
+    // Neither a bug of ours, nor a disk that will be better later.
+    if (['INTERNAL', 'STORE_IO'].includes(code)) wrong.push({ at: at - identity, was: sound[at], code })
+  }
+  expect(wrong).toEqual([])
+})
+
+test('the table of faults in the documentation is this one', () => {
+  const rows = FAULTS.map(
+    ({ fault, outcome, or, left }) =>
+      `| ${fault} | \`${outcome}\`${or ? ` or \`${or}\`` : ''} | ${left}${or ? ', or the store' : ''} |\n`,
+  )
+  const table = ['| fault | outcome | what is there afterwards |\n', '|---|---|---|\n', ...rows].join('')
+  if (process.env.UPDATE_DOCS) {
+    const document = readFileSync(DOCUMENT, 'utf8')
+    writeFileSync(
+      DOCUMENT,
+      document.replace(/^\| fault (.*\n)(\|.*\n)+/m, () => table),
+    )
+  }
+  expect(readFileSync(DOCUMENT, 'utf8')).toContain(`\n\n${table}`)
+})
+
+/** Plays a scene, and checks what it leaves and that it can be repeated when the fault is over. */
+async function play({ left }: Fault, scene: Scene) {
+  const { store, call = bootstrap, options } = scene
+  const before = { exists: existsSync(store), around: around(store), inside: inside(store) }
+  scene.begin?.()
+  let outcome, elapsed
+  try {
+    const started = performance.now()
+    outcome = await settle(options ? call(store, options) : call(store))
+    elapsed = performance.now() - started
+  } finally {
+    scene.end?.()
+  }
+
+  const { code, payloads } = outcome
+  if (payloads) {
+    expect(readdirSync(store)).toEqual([DATABASE])
+    if (!before.exists) expect(statSync(store).mode & 0o777).toBe(0o700)
+    expect(await integrity(store)).toBe('ok')
+    if (code === 'resumed' && scene.first) expect(payloads).toEqual({ ...scene.first, status: 'resumed' })
+  } else if (left === 'nothing') {
+    expect(existsSync(store)).toBe(false)
+    expect(around(store)).toEqual(before.around)
+  } else {
+    expect(inside(store)).toEqual(before.inside)
+  }
+  await scene.check?.(payloads)
+
+  if (scene.end && !payloads) {
+    const again = await call(store)
+    expect(again).toEqual({ ...(scene.first ?? again), status: scene.first ? 'resumed' : 'created' })
+    if (!scene.first) rmSync(store, { recursive: true })
+  }
+  return { code, elapsed }
+}
+
+async function settle(call: Promise<CrossSigningBootstrap>) {
+  try {
+    const payloads = await call
+    return { code: payloads.status as string, payloads }
+  } catch (error) {
+    if (process.env.DBG) console.error(error)
+    const { code, message } = error as Error & { code: string }
+    expect(typeof message).toBe('string')
+    return { code }
+  }
+}
+
+/** What stands beside the store, or where its folder would be made. */
+function around(store: string): string[] {
+  const parent = dirname(store)
+  return existsSync(parent) ? readdirSync(parent).filter((name) => name !== basename(store)) : around(parent)
+}
+
+/** Every file in the store's folder, by its content. */
+function inside(store: string): Record<string, string> {
+  const names = existsSync(store) ? readdirSync(store).filter((name) => name !== STAGING) : []
+  const hash = (name: string) =>
+    createHash('sha256')
+      .update(readFileSync(join(store, name)))
+      .digest('hex')
+  return Object.fromEntries(names.map((name) => [name, hash(name)]))
+}
+
+async function existing(folder: string, name = 'store') {
+  const store = join(folder, name)
+  return { store, first: await bootstrap(store) }
+}
+
+/** A store whose database is a good one's after `damage`. */
+async function damaged(folder: string, name: string, damage: (bytes: Buffer) => Uint8Array): Promise<Scene> {
+  const good = join(folder, 'good')
+  if (!existsSync(good)) await bootstrap(good)
+  const store = join(folder, name)
+  mkdirSync(store, { recursive: true })
+  writeFileSync(join(store, DATABASE), damage(readFileSync(join(good, DATABASE))))
+  return { store }
+}
+
+function* evenFuller(disk: Disk, scene: Scene, step = 1): Generator<Scene> {
+  for (let blocks = 0; ; blocks += step) {
+    const begin = () => {
+      disk.fill(blocks)
+    }
+    yield { ...scene, begin, end: disk.free }
+  }
+}
+
+function* withoutNames(disk: Disk, scene: Scene): Generator<Scene> {
+  for (let names = 0; ; names++) {
+    const begin = () => {
+      disk.fillNames(names)
+    }
+    yield { ...scene, begin, end: disk.free }
+  }
+}
+
+function readOnly(disk: Disk) {
+  const begin = () => {
+    disk.remount('ro')
+  }
+  const end = () => {
+    disk.remount('rw')
+  }
+  return { begin, end }
+}
+
+function denied(file: string, mode: number, scene: Scene): Scene {
+  const { store } = scene
+  chmodSync(dirname(dirname(file)), 0o755)
+  chmodSync(dirname(file), 0o755)
+  for (const owned of [dirname(store), store, join(store, DATABASE)]) {
+    if (isRoot && existsSync(owned)) chownSync(owned, NOBODY.uid!, NOBODY.gid!)
+  }
+  const usual = statSync(file).mode
+  const begin = () => {
+    chmodSync(file, mode)
+  }
+  const end = () => {
+    chmodSync(file, usual)
+  }
+  return { ...scene, call: inProcess(NOBODY), begin, end }
+}
+
+/** A call in a process of its own, which may have another user or current folder. */
+function inProcess(process: SpawnOptions = {}): Call {
+  return async (...args) => {
+    const script = `
+      bootstrapCrossSigning(...${JSON.stringify([USER_ID, DEVICE_ID, ...args])})
+        .then((payloads) => ({ payloads }), ({ code, message }) => ({ error: { code, message } }))
+        .then((outcome) => console.log(JSON.stringify(outcome)))`
+    const { stdout, stderr } = await runScript(script, {}, process)
+    expect(stderr).toBe('')
+    const { payloads, error } = JSON.parse(stdout) as { payloads: CrossSigningBootstrap; error?: object }
+    if (error) throw Object.assign(new Error(), error)
+    return payloads
+  }
+}
+
+/** A call whose store is moved away some milliseconds after the work on it has begun. */
+function movedUnderWay(milliseconds: number): Call {
+  return async (store, options) => {
+    const isAtWork = () => existsSync(join(store, STAGING))
+    for (let tries = 0; tries < 100; tries++) {
+      const before = inside(store)[DATABASE]
+      const call = options ? bootstrap(store, options) : bootstrap(store)
+      const resolved = call.then(
+        () => true,
+        () => false,
+      )
+      const settled = resolved.then(() => true)
+      const isSettled = () => Promise.race([settled, new Promise((turn) => setImmediate(turn, false))])
+      while (!isAtWork() && !(await isSettled()));
+      if (milliseconds > 0) await sleep(milliseconds)
+      if (isAtWork()) {
+        renameSync(store, `${store}-moved`)
+        if (await resolved) {
+          // Just finished: it is whole, wherever it has gone.
+          expect(await integrity(`${store}-moved`)).toBe('ok')
+          renameSync(`${store}-moved`, store)
+          if (!options) rmSync(store, { recursive: true })
+          continue
+        }
+        // Who moved it away has it as it was.
+        expect(inside(`${store}-moved`)[DATABASE]).toBe(before)
+        rmSync(`${store}-moved`, { recursive: true })
+        return call
+      }
+      // Too late this time.
+      await call
+      if (!options) rmSync(store, { recursive: true })
+    }
+    throw new Error('never found it at work')
+  }
+}
+
+/** Somebody writes into the store, begins to write more, and is killed. */
+async function crash(store: string): Promise<void> {
+  const holder = holders.start()
+  await holder.open(store)
+  await holder.sql('CREATE TABLE crashed (n INTEGER)')
+  await holder.sql('INSERT INTO crashed VALUES (1)')
+  await holder.sql('BEGIN IMMEDIATE')
+  await holder.sql('INSERT INTO crashed VALUES (2)')
+  await holder.kill()
+  expect(statSync(join(store, `${DATABASE}-wal`)).size).toBeGreaterThan(PAGE)
+}
+
+/** Leaves in a store's folder what a call leaves that was killed. */
+function litter(store: string): void {
+  mkdirSync(join(store, STAGING))
+  for (const suffix of ['', '-wal', '-shm'])
+    writeFileSync(join(store, STAGING, `${DATABASE}${suffix}`), 'half')
+}
+
+async function schema(store: string): Promise<number> {
+  const [row] = await query(store, "SELECT value FROM kv WHERE key = 'version'")
+  return (row![0] as Uint8Array)[0]!
+}

@@ -1,0 +1,283 @@
+// Promise: neither a private key nor a passphrase leaves the store, whatever the package prints, throws or
+// returns, and however much it is asked to say.
+
+import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { inspect } from 'node:util'
+import { bootstrapCrossSigning } from 'rust-crypto-helper'
+import { change, record, setRecord } from './support/database'
+import { COMMAND, finish, type Finished, runScript, start } from './support/processes'
+import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
+
+// Whatever could make the package talk.
+const TALKATIVE = { RUST_BACKTRACE: '1', RUST_LIB_BACKTRACE: '1', RUST_LOG: 'trace' }
+
+const PASSPHRASE = `a "passphrase"\\ ${randomBytes(12).toString('hex')} ✓`
+const WRONG_PASSPHRASE = `another ${randomBytes(12).toString('hex')}`
+
+/** The bytes in every form in which they could be printed. */
+function forms(secret: Uint8Array): string[] {
+  const bytes = Buffer.from(secret)
+  const hex = bytes.toString('hex')
+  const decimal = [...bytes]
+  return [
+    ...['latin1' as const, 'utf8' as const].flatMap((encoding) => {
+      const text = bytes.toString(encoding)
+      return [text, JSON.stringify(text).slice(1, -1), inspect(text).slice(1, -1)]
+    }),
+    encodeURIComponent(bytes.toString('latin1')),
+    // Without padding: it stands at the start of what has some.
+    bytes.toString('base64').replace(/=+$/, ''),
+    bytes.toString('base64url'),
+    hex,
+    hex.toUpperCase(),
+    hex.replace(/..(?=.)/g, '$& '),
+    hex.replace(/..(?=.)/g, '$&:'),
+    decimal.join(','),
+    decimal.map((byte) => `0x${byte.toString(16)}`).join(','),
+    decimal.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''),
+  ]
+}
+
+/** What of these secrets is in a text, as name and form. */
+function found(text: string, secrets: Map<string, Uint8Array>): string[] {
+  // Debug output breaks lists into lines and indents them.
+  const texts = [text, text.replace(/[\s"]+/g, '')]
+  return [...secrets].flatMap(([name, secret]) =>
+    forms(secret)
+      .filter((form) => texts.some((text) => text.includes(form)))
+      .map((form) => `${name} as ${form.slice(0, 8)}...`),
+  )
+}
+
+/** Ed25519 private keys among all that could be one, by their public halves: also those in encrypted stores. */
+function privateHalves(text: string, publicKeys: Set<string>): string[] {
+  const candidates = [
+    ...[...text.matchAll(/(?=([A-Za-z0-9+/_-]{43}))/g)].map(([, seed]) => Buffer.from(seed!, 'base64')),
+    ...[...text.matchAll(/(?=([0-9a-fA-F]{64}))/g)].map(([, seed]) => Buffer.from(seed!, 'hex')),
+  ]
+  // The fixed bytes around a seed in PKCS #8 (https://www.rfc-editor.org/rfc/rfc8410#section-7).
+  const prefix = Buffer.from('302e020100300506032b657004220420', 'hex')
+  return candidates.flatMap((seed) => {
+    const key = createPrivateKey({ key: Buffer.concat([prefix, seed]), format: 'der', type: 'pkcs8' })
+    const { x } = createPublicKey(key).export({ format: 'jwk' })
+    return publicKeys.has(x!) ? [x!] : []
+  })
+}
+
+/** Every value of 32 bytes under keys that hold private ones, and the passphrases. */
+async function secretsOf(store: string): Promise<Map<string, Uint8Array>> {
+  const secrets = new Map<string, Uint8Array>()
+  const collect = (path: string, value: unknown): void => {
+    const isBytes =
+      value instanceof Uint8Array || (Array.isArray(value) && value.every((n) => typeof n === 'number'))
+    if (isBytes && value.length === 32) {
+      if (!path.includes('public_key')) secrets.set(path, Uint8Array.from(value))
+    } else if (value !== null && typeof value === 'object' && !isBytes) {
+      for (const [name, member] of Object.entries(value)) collect(`${path}.${name}`, member)
+    }
+  }
+  collect('identity', await record(store, 'identity'))
+  collect('account', await record(store, 'account'))
+  return secrets
+}
+
+/** A process that makes calls and prints all that can be had of what comes back. */
+function outcomes(calls: unknown[][], before = ''): Promise<Finished> {
+  return runScript(
+    `
+    const { inspect } = require('node:util')
+    const all = (value) => inspect(value, { depth: Infinity, showHidden: true, maxArrayLength: null, maxStringLength: null, getters: true })
+    process.on('warning', (warning) => console.log(all(warning)))
+    ${before}
+    async function main() {
+      for (const args of ${JSON.stringify(calls)}) {
+        try {
+          const payloads = await bootstrapCrossSigning(...args)
+          console.log(payloads.status, JSON.stringify(payloads), all(payloads))
+        } catch (error) {
+          console.log(error.code, String(error), error.stack, JSON.stringify(error), all(error), all(error.cause))
+        }
+      }
+    }
+    main()`,
+    TALKATIVE,
+  )
+}
+
+const printedBy = ({ stdout, stderr }: Finished) => stdout + stderr
+
+let folder: string
+let plain: string
+let encrypted: string
+let secrets: Map<string, Uint8Array>
+let publicKeys: Set<string>
+
+const inFolder = (name: string) => join(folder, name)
+
+/** A copy of the plain store in which something is different. */
+async function changed(name: string, change: (store: string) => void | Promise<void>): Promise<string> {
+  const store = inFolder(name)
+  mkdirSync(store)
+  writeFileSync(join(store, DATABASE), readFileSync(join(plain, DATABASE)))
+  await change(store)
+  return store
+}
+
+beforeAll(async () => {
+  folder = temporaryFolder()
+  plain = inFolder('plain')
+  encrypted = inFolder('encrypted')
+  const made = [
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, plain),
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, encrypted, { passphrase: PASSPHRASE }),
+  ]
+  publicKeys = new Set(
+    made
+      .flatMap(({ upload_keys, upload_device_keys }) => [
+        ...Object.values(upload_keys as object as Record<string, { keys: object }>),
+        upload_device_keys!.device_keys,
+      ])
+      .flatMap(({ keys }) => Object.values(keys) as string[])
+      .map((key) => Buffer.from(key, 'base64').toString('base64url')),
+  )
+  secrets = await secretsOf(plain)
+  secrets.set('passphrase', Buffer.from(PASSPHRASE))
+  secrets.set('wrong passphrase', Buffer.from(WRONG_PASSPHRASE))
+})
+
+test('what is looked for would be found', () => {
+  // Four of the identity's and the device's signing keys, the device's Curve25519 key, one-time keys.
+  expect(secrets.size).toBeGreaterThan(50)
+  for (const name of ['master_key', 'self_signing_key', 'user_signing_key'])
+    expect([...secrets.keys()]).toContain(`identity.keys.${name}.pickle`)
+  const master = secrets.get('identity.keys.master_key.pickle')!
+  for (const form of [
+    Buffer.from(master).toString('base64'),
+    Buffer.from(master).toString('base64url'),
+    JSON.stringify([...master], null, 2),
+    JSON.stringify(Buffer.from(master)),
+    Buffer.from(master).toString('latin1'),
+  ]) {
+    expect(found(`... ${form} ...`, secrets)).not.toEqual([])
+  }
+  for (const form of ['base64', 'base64url', 'hex'] as const)
+    expect(privateHalves(`...${Buffer.from(master).toString(form)}...`, publicKeys)).not.toEqual([])
+  expect(found(JSON.stringify({ PASSPHRASE }), secrets)).not.toEqual([])
+})
+
+test('success and every code: nothing of it says a secret', async () => {
+  const seed = Buffer.from(secrets.get('identity.keys.master_key.pickle')!)
+  const identity = (await record(plain, 'identity')) as { keys: Record<string, object> }
+  const account = (await record(plain, 'account')) as { pickle: object }
+  const withPassphrase = { passphrase: PASSPHRASE }
+
+  // Damage of the kind whose message quotes what it found: private keys of another type than expected.
+  const garbled = await Promise.all(
+    [
+      ['identity', { ...identity, keys: { ...identity.keys, master_key: seed.toString('base64') } }],
+      ['identity', { ...identity, keys: { ...identity.keys, master_key: { pickle: [...seed] } } }],
+      ['identity', { ...identity, keys: seed.toString('hex') }],
+      ['identity', { ...identity, shared: seed.toString('base64') }],
+      [
+        'account',
+        { ...account, pickle: { ...account.pickle, signing_key: { Normal: seed.toString('hex') } } },
+      ],
+      ['account', { ...account, pickle: { ...account.pickle, diffie_hellman_key: [...seed, 0] } }],
+      ['account', { ...account, device_id: [...seed] }],
+      ['account', [...seed]],
+    ].map(([key, value], n) => changed(`garbled-${n}`, (store) => setRecord(store, key as string, value))),
+  )
+  const incomplete = await changed('incomplete', (store) =>
+    setRecord(store, 'identity', { ...identity, keys: { ...identity.keys, user_signing_key: null } }),
+  )
+  const newer = await changed('newer', (store) =>
+    change(store, 'UPDATE kv SET value = ? WHERE key = ?', Uint8Array.of(255), 'version'),
+  )
+  const overwritten = await changed('overwritten', (store) => {
+    writeFileSync(join(store, DATABASE), seed.toString('hex').repeat(100))
+  })
+  const cipher = inFolder('cipher')
+  await bootstrapCrossSigning(USER_ID, DEVICE_ID, cipher, withPassphrase)
+  await change(cipher, "UPDATE kv SET value = substr(value, 1, 40) WHERE key = 'cipher'")
+
+  const calls: [string, unknown[]][] = [
+    ['created', [USER_ID, DEVICE_ID, inFolder('new-plain')]],
+    ['created', [USER_ID, DEVICE_ID, inFolder('new-encrypted'), withPassphrase]],
+    ['resumed', [USER_ID, DEVICE_ID, plain]],
+    ['resumed', [USER_ID, DEVICE_ID, encrypted, withPassphrase]],
+    ['INVALID_ARGUMENT', [USER_ID, DEVICE_ID, plain, { passphrase: [PASSPHRASE] }]],
+    ['INVALID_ARGUMENT', [USER_ID, DEVICE_ID, plain, PASSPHRASE]],
+    ['INVALID_ARGUMENT', [USER_ID, DEVICE_ID, plain, { passphras: PASSPHRASE }]],
+    ['INVALID_ARGUMENT', [USER_ID, DEVICE_ID, plain, { ...withPassphrase, busyTimeout: PASSPHRASE }]],
+    ['INVALID_ARGUMENT', [USER_ID, DEVICE_ID, plain, { ...withPassphrase, reset: PASSPHRASE }]],
+    ['INVALID_USER_ID', ['ghost', DEVICE_ID, encrypted, withPassphrase]],
+    ['INVALID_DEVICE_ID', [USER_ID, '', encrypted, withPassphrase]],
+    ['INVALID_STORE_PATH', [USER_ID, DEVICE_ID, '', withPassphrase]],
+    ['ACCOUNT_MISMATCH', ['@_other:example.org', DEVICE_ID, plain]],
+    ['ACCOUNT_MISMATCH', ['@_other:example.org', DEVICE_ID, encrypted, withPassphrase]],
+    ['STORE_PASSPHRASE', [USER_ID, DEVICE_ID, plain, withPassphrase]],
+    ['STORE_PASSPHRASE', [USER_ID, DEVICE_ID, encrypted]],
+    ['STORE_PASSPHRASE', [USER_ID, DEVICE_ID, encrypted, { passphrase: WRONG_PASSPHRASE }]],
+    ['STORE_VERSION', [USER_ID, DEVICE_ID, newer]],
+    ['IDENTITY_INCOMPLETE', [USER_ID, DEVICE_ID, incomplete]],
+    ['STORE_CORRUPT', [USER_ID, DEVICE_ID, overwritten, withPassphrase]],
+    ...garbled.map((store): [string, unknown[]] => ['STORE_CORRUPT', [USER_ID, DEVICE_ID, store]]),
+    ['STORE_IO', [USER_ID, DEVICE_ID, inFolder('n'.repeat(300)), withPassphrase]],
+  ]
+  const run = await outcomes(calls.map(([, args]) => args))
+  const codes = [...run.stdout.matchAll(/^(?:created|resumed|[A-Z]+_[A-Z_]+)(?= )/gm)].map(([code]) => code)
+  expect(codes).toEqual(calls.map(([code]) => code))
+
+  const inUse = await outcomes(
+    [[USER_ID, DEVICE_ID, encrypted, { ...withPassphrase, busyTimeout: 0 }]],
+    `require('node:fs').openSync(${JSON.stringify(join(encrypted, DATABASE))})`,
+  )
+  expect(inUse.stdout).toMatch(/^STORE_IN_USE /)
+  const internal = await outcomes(
+    [[USER_ID, DEVICE_ID, encrypted, withPassphrase]],
+    'const { parse } = JSON; JSON.parse = (json) => { throw new Error(json) }',
+  )
+  expect(internal.stdout).toMatch(/^INTERNAL /)
+  const badCipher = await outcomes([[USER_ID, DEVICE_ID, cipher, withPassphrase]])
+  expect(badCipher.stdout).toMatch(/^STORE_[A-Z]+ /)
+
+  const printed = [run, inUse, internal, badCipher].map(printedBy).join('\n')
+  expect(found(printed, secrets)).toEqual([])
+  expect(privateHalves(printed, publicKeys)).toEqual([])
+  // Nothing is logged at all: what is harmless in one release of the SDK need not be in the next.
+  expect([run, inUse, internal, badCipher].map(({ stderr }) => stderr).join('')).toBe('')
+  // The keys of the new stores have been made in that process: look with what they are now.
+  const fresh = await secretsOf(inFolder('new-plain'))
+  expect(found(printed, fresh)).toEqual([])
+})
+
+test('the command says no more than the function', async () => {
+  const runs = [
+    [encrypted, PASSPHRASE],
+    [encrypted, WRONG_PASSPHRASE],
+    [plain, ''],
+    [plain, PASSPHRASE],
+  ] as const
+  const finished = await Promise.all(
+    runs.map(([store, RUST_CRYPTO_HELPER_PASSPHRASE]) =>
+      finish(
+        start(process.execPath, [COMMAND, USER_ID, DEVICE_ID, store], {
+          ...TALKATIVE,
+          RUST_CRYPTO_HELPER_PASSPHRASE,
+        }),
+      ),
+    ),
+  )
+  expect(finished.map(({ code }) => code)).toEqual([0, 1, 0, 1])
+  const printed = finished.map(printedBy).join('\n')
+  expect(found(printed, secrets)).toEqual([])
+  expect(privateHalves(printed, publicKeys)).toEqual([])
+})
+
+test('an encrypted store holds no secret in the clear', () => {
+  const bytes = readFileSync(join(encrypted, DATABASE))
+  expect(bytes.includes(PASSPHRASE)).toBe(false)
+  expect(privateHalves(bytes.toString('latin1'), publicKeys)).toEqual([])
+})

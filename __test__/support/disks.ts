@@ -1,0 +1,69 @@
+// Small disks in memory, to be full or read-only: for root, or who may become root without a password.
+
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { temporaryFolder } from './stores'
+
+const BLOCK = 4096
+
+function asRoot(...command: string[]): void {
+  const [program, ...args] = process.getuid?.() === 0 ? command : ['sudo', '-n', ...command]
+  const { status, stderr, error } = spawnSync(program!, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${command.join(' ')}: ${error?.message ?? stderr}`)
+}
+
+export class Disk {
+  readonly folder: string
+  readonly #ballast: string
+
+  private constructor(options: string) {
+    const folder = join(temporaryFolder(), 'disk')
+    mkdirSync(folder)
+    asRoot('mount', '-t', 'tmpfs', '-o', `${options},mode=777`, 'tmpfs', folder)
+    this.folder = folder
+    this.#ballast = join(folder, 'ballast')
+  }
+
+  /** A disk for as long as `use` runs. Lazily unmounted: a test that failed may still be using it. */
+  static *mounted(options: string): Generator<Disk> {
+    const disk = new Disk(options)
+    try {
+      yield disk
+    } finally {
+      asRoot('umount', '-l', disk.folder)
+    }
+  }
+
+  /** Why not, on this machine. */
+  static cannotMount(): string | undefined {
+    if (process.platform !== 'linux') return 'only Linux mounts disks in memory'
+    try {
+      const { folder } = new Disk('size=4k')
+      asRoot('umount', folder)
+      return undefined
+    } catch (error) {
+      return `mounting needs root, or sudo without a password (${(error as Error).message.trim()})`
+    }
+  }
+
+  /** Fills the disk up to this many free blocks. */
+  fill(free: number): void {
+    writeFileSync(this.#ballast, Buffer.alloc((statfsSync(this.folder).bavail - free) * BLOCK))
+  }
+
+  /** Leaves room for this many files more, of whatever size. */
+  fillNames(free: number): void {
+    mkdirSync(this.#ballast)
+    const names = statfsSync(this.folder).ffree - free
+    for (let n = 0; n < names; n++) writeFileSync(join(this.#ballast, `${n}`), '')
+  }
+
+  readonly free = (): void => {
+    rmSync(this.#ballast, { recursive: true, force: true })
+  }
+
+  remount(how: 'ro' | 'rw'): void {
+    asRoot('mount', '-o', `remount,${how}`, this.folder)
+  }
+}

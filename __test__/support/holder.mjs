@@ -1,0 +1,27 @@
+// Somebody who has stores open, in a process where bootstraps run too: the SQLite of node:sqlite beside
+// the addon's. One JSON command a line in, one JSON answer a line out.
+
+import { createRequire } from 'node:module'
+import { createInterface } from 'node:readline'
+import { DatabaseSync } from 'node:sqlite'
+
+const { bootstrapCrossSigning } = createRequire(import.meta.url)('../..')
+const databases = []
+
+const commands = {
+  open: ({ file }) => void databases.push(new DatabaseSync(file)),
+  sql: ({ sql }) => databases.flatMap((database) => database.prepare(sql).all().map(Object.values)),
+  close: () => databases.splice(0).forEach((database) => database.close()),
+  bootstrap: ({ args }) => bootstrapCrossSigning(...args),
+}
+
+createInterface({ input: process.stdin }).on('line', async (line) => {
+  const { id, command, ...parameters } = JSON.parse(line)
+  const answer = await Promise.resolve()
+    .then(() => commands[command](parameters))
+    .then(
+      (value) => ({ id, value }),
+      ({ code, message }) => ({ id, error: { code, message } }),
+    )
+  process.stdout.write(`${JSON.stringify(answer)}\n`)
+})

@@ -1,0 +1,182 @@
+// Answers of a homeserver with every key of them in the test's hands, and an oracle for what a client
+// makes of such an answer: shares nothing with the code under test.
+
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto'
+import { type KeysQueryAnswer } from 'rust-crypto-helper'
+import { canonicalJson } from './signatures'
+import { DEVICE_ID, USER_ID } from './stores'
+
+export interface SignedObject {
+  user_id: string
+  device_id?: string
+  usage?: string[]
+  algorithms?: string[]
+  keys: Record<string, string>
+  signatures: Record<string, Record<string, string>>
+  unsigned?: object
+}
+
+const base64 = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '')
+
+export class SigningKey {
+  readonly publicKey: string
+  readonly #private: KeyObject
+
+  constructor() {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    this.#private = createPrivateKey(privateKey.export({ format: 'pem', type: 'pkcs8' }))
+    this.publicKey = base64(Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url'))
+  }
+
+  /** Adds a signature to an object, under the ID of the key or another one. */
+  sign(object: SignedObject, keyId = `ed25519:${this.publicKey}`, signer = USER_ID): void {
+    const { signatures: _signatures, unsigned: _unsigned, ...content } = object
+    const signature = base64(sign(null, Buffer.from(canonicalJson(content)), this.#private))
+    object.signatures = {
+      ...object.signatures,
+      [signer]: { ...object.signatures[signer], [keyId]: signature },
+    }
+  }
+}
+
+/** A ghost that is published as it should be, and the keys to forge it with. */
+export class Ghost {
+  readonly keys = { device: new SigningKey(), master: new SigningKey(), selfSigning: new SigningKey() }
+  readonly device: SignedObject
+  readonly master: SignedObject
+  readonly selfSigning: SignedObject
+  readonly userSigning: SignedObject
+
+  constructor() {
+    const { device, master, selfSigning } = this.keys
+    const crossSigning = (usage: string, { publicKey }: SigningKey): SignedObject => {
+      return {
+        user_id: USER_ID,
+        usage: [usage],
+        keys: { [`ed25519:${publicKey}`]: publicKey },
+        signatures: {},
+      }
+    }
+    this.device = {
+      user_id: USER_ID,
+      device_id: DEVICE_ID,
+      algorithms: ['m.olm.v1.curve25519-aes-sha2', 'm.megolm.v1.aes-sha2'],
+      keys: {
+        [`curve25519:${DEVICE_ID}`]: new SigningKey().publicKey,
+        [`ed25519:${DEVICE_ID}`]: device.publicKey,
+      },
+      signatures: {},
+    }
+    this.master = crossSigning('master', master)
+    this.selfSigning = crossSigning('self_signing', selfSigning)
+    this.userSigning = crossSigning('user_signing', new SigningKey())
+    this.signAll()
+  }
+
+  /** Signs everything anew, after it was changed. */
+  signAll(): void {
+    const { device, master, selfSigning } = this.keys
+    for (const object of [this.device, this.master, this.selfSigning, this.userSigning])
+      object.signatures = {}
+    device.sign(this.device, `ed25519:${DEVICE_ID}`)
+    selfSigning.sign(this.device)
+    device.sign(this.master, `ed25519:${DEVICE_ID}`)
+    master.sign(this.selfSigning)
+    master.sign(this.userSigning)
+  }
+
+  answer(): KeysQueryAnswer & Record<string, unknown> {
+    return {
+      device_keys: { [USER_ID]: { [DEVICE_ID]: this.device } },
+      master_keys: { [USER_ID]: this.master },
+      self_signing_keys: { [USER_ID]: this.selfSigning },
+      user_signing_keys: { [USER_ID]: this.userSigning },
+      failures: {},
+    }
+  }
+}
+
+/**
+ * The master key that vouches for the device by this answer; undefined if none does. The rules:
+ * https://spec.matrix.org/v1.16/client-server-api/#cross-signing
+ */
+export function vouchingKey(answer: unknown): string | undefined {
+  const device = at(answer, 'device_keys', USER_ID, DEVICE_ID)
+  const master = at(answer, 'master_keys', USER_ID)
+  const selfSigning = at(answer, 'self_signing_keys', USER_ID)
+  if ([device, master, selfSigning].some((object) => at(object, 'user_id') !== USER_ID)) return undefined
+  if (at(device, 'device_id') !== DEVICE_ID) return undefined
+  if (canonicalJson(at(master, 'usage')) !== '["master"]') return undefined
+  if (canonicalJson(at(selfSigning, 'usage')) !== '["self_signing"]') return undefined
+
+  const deviceKeyId = `ed25519:${DEVICE_ID}`
+  const [masterId, masterKey] = firstKey(master)
+  const [selfSigningId, selfSigningKey] = firstKey(selfSigning)
+  const vouched =
+    isSigned(device, deviceKeyId, at(device, 'keys', deviceKeyId)) &&
+    isSigned(selfSigning, masterId, masterKey) &&
+    isSigned(device, selfSigningId, selfSigningKey)
+  return vouched ? base64(bytes(masterKey, 32)!) : undefined
+}
+
+function at(value: unknown, ...path: string[]): unknown {
+  for (const name of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined
+    value = (value as Record<string, unknown>)[name]
+  }
+  return value
+}
+
+function firstKey(object: unknown): [id: string, key: unknown] {
+  const ids = Object.keys(at(object, 'keys') ?? {})
+  const [id = ''] = ids.filter((id) => id.startsWith('ed25519:')).sort()
+  return [id, at(object, 'keys', id)]
+}
+
+function bytes(encoded: unknown, length: number): Buffer | undefined {
+  if (typeof encoded !== 'string') return undefined
+  const decoded = Buffer.from(encoded, 'base64')
+  return decoded.length === length && base64(decoded) === encoded.replace(/=+$/, '') ? decoded : undefined
+}
+
+const publicKeys = new Map<string, KeyObject>()
+
+function isSigned(object: unknown, keyId: string, publicKey: unknown): boolean {
+  const signature = bytes(at(object, 'signatures', USER_ID, keyId), 64)
+  const key = bytes(publicKey, 32)
+  // The SDK keeps what is unsigned if there is a name in it, and then refuses the object for a number there.
+  const { unsigned: beside, ...kept } = object as Record<string, unknown>
+  const read = at(beside, 'device_display_name') === undefined ? kept : object
+  if (!signature || !key || !isCanonical(read)) return false
+  const x = key.toString('base64url')
+  if (!publicKeys.has(x))
+    publicKeys.set(x, createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x } }))
+  const { signatures: _signatures, unsigned: _unsigned, ...content } = object as SignedObject
+  // Clients read keys, padded or not, and check what they have read.
+  const keys = Object.entries((at(object, 'keys') ?? {}) as Record<string, unknown>).map(([id, key]) => [
+    id,
+    isPublicKey(id, key) ? base64(bytes(key, 32)!) : key,
+  ])
+  const signed = canonicalJson({
+    ...content,
+    ...('keys' in content && { keys: Object.fromEntries(keys) as object }),
+  })
+  return verify(null, Buffer.from(signed), publicKeys.get(x)!, signature)
+}
+
+function isPublicKey(id: string, key: unknown): boolean {
+  return /^(ed|curve)25519:/.test(id) && bytes(key, 32) !== undefined
+}
+
+/** Clients refuse numbers that canonical JSON does not have, wherever they are. */
+function isCanonical(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isSafeInteger(value)
+  return typeof value !== 'object' || value === null || Object.values(value).every(isCanonical)
+}
