@@ -87,6 +87,7 @@ fn bootstrap_existing(
     let before = staging.fingerprint()?;
     let payloads = bootstrap_in(&staging, request, served)?;
     if staging.fingerprint()? != before {
+        held.check_place()?;
         held.replace_with(staging.path())?;
     }
     // Before closing: that the log can be put away needs less space than the copy took.

@@ -88,6 +88,18 @@ impl Error {
         )
     }
 
+    /// The store's folder is not where it was when the call began.
+    pub fn gone(store: &Path) -> Self {
+        Self::new(
+            ErrorCode::StoreIo,
+            format!(
+                "the store {} was moved or removed while a call worked on it. Nothing in it has changed; call again \
+                 with the place where it is",
+                shown(store)
+            ),
+        )
+    }
+
     /// Somebody else has the store open. `who` completes "… is open in".
     pub fn in_use(store: &Path, who: &str) -> Self {
         Self::new(
@@ -164,7 +176,8 @@ impl Error {
             if let Some(failure) = inner.downcast_ref::<rusqlite::ffi::Error>() {
                 return Self::sqlite_failure(store, *failure, error);
             }
-            if let Some(error) = inner.downcast_ref::<io::Error>() {
+            // Without a code of the system it is a decoder's, which ran out of what it reads.
+            if let Some(error) = inner.downcast_ref::<io::Error>().filter(|e| e.raw_os_error().is_some()) {
                 return Self::io(store, "open the database", error);
             }
             cause = inner.source();

@@ -2,7 +2,7 @@
 //! time across processes, and, for a new store, the place where the finished database appears.
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, TryLockError},
     hash::{DefaultHasher, Hasher},
     io::{self, BufRead, BufReader},
     path::{Component, Path, PathBuf},
@@ -20,6 +20,37 @@ const STAGING: &str = ".rust-crypto-helper-new";
 
 /// The files that SQLite keeps beside a database, by what it appends to the name.
 pub const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The longest path of a database that SQLite takes, in bytes: 512 with what it appends.
+const LONGEST_PATH: usize = 512 - "-journal".len();
+
+/// What a file or folder is, by whatever name. It stays with the one that was looked at as long as
+/// that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    #[cfg(unix)]
+    device_and_inode: (u64, u64),
+}
+
+impl FileIdentity {
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&Metadata> for FileIdentity {
+    #[cfg(unix)]
+    fn from(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { device_and_inode: (metadata.dev(), metadata.ino()) }
+    }
+
+    /// On Windows, what is open cannot be moved away.
+    #[cfg(not(unix))]
+    fn from(_: &Metadata) -> Self {
+        Self {}
+    }
+}
 
 /// The one absolute spelling of a store folder, which need not exist: no links, no dots.
 pub fn resolve(store: &Path) -> Result<PathBuf> {
@@ -69,12 +100,18 @@ pub struct StoreFolder {
     path: PathBuf,
     // Before the lock: fields are dropped in this order, and folders are removed under the lock.
     created: CreatedFolders,
-    _lock: Option<File>,
+    #[cfg_attr(not(unix), allow(dead_code))]
+    lock: Option<File>,
 }
 
 impl StoreFolder {
     /// Makes the folder if need be and takes the lock. `STORE_IN_USE` if another bootstrap has it.
     pub fn enter(path: &Path) -> Result<Self> {
+        let length = path.join(STAGING).join(DATABASE).as_os_str().len();
+        if length > LONGEST_PATH {
+            let reason = format!("its path is {} bytes too long for SQLite", length - LONGEST_PATH);
+            return Err(Error::io(path, "work in the folder", &io::Error::other(reason)));
+        }
         let mut created = CreatedFolders::create(path)?;
         let lock = match lock(path) {
             Ok(lock) => lock,
@@ -86,7 +123,7 @@ impl StoreFolder {
                 return Err(error);
             }
         };
-        Ok(Self { path: path.to_owned(), created, _lock: lock })
+        Ok(Self { path: path.to_owned(), created, lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -95,6 +132,7 @@ impl StoreFolder {
 
     /// Whether a database is here, finished or not.
     pub fn has_database(&self) -> Result<bool> {
+        let companions = self.companions();
         match fs::symlink_metadata(self.path.join(DATABASE)) {
             Ok(found) if found.is_file() => Ok(true),
             // SQLite keeps its log beside the file that the link leads to: two folders would share
@@ -107,9 +145,32 @@ impl StoreFolder {
                 ),
             )),
             Ok(_) => Err(Error::corrupt(&self.path, format_args!("{DATABASE} in it is not a file"))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.remove_orphans(companions)?;
+                Ok(false)
+            }
             Err(error) => Err(Error::io(&self.path, "look at the database", &error)),
         }
+    }
+
+    /// The files there that SQLite keeps beside a database.
+    fn companions(&self) -> Vec<(PathBuf, FileIdentity)> {
+        let paths = COMPANIONS.map(|companion| self.path.join(format!("{DATABASE}{companion}")));
+        paths.into_iter().filter_map(|path| Some((path.clone(), FileIdentity::of(&path).ok()?))).collect()
+    }
+
+    /// A log without its database is of a store that somebody removed: left there, it would be played
+    /// into the new one. Only logs that were there before the database was not: somebody who makes a
+    /// database here at this moment makes a log of their own.
+    fn remove_orphans(&self, companions: Vec<(PathBuf, FileIdentity)>) -> Result<()> {
+        for (path, seen) in companions {
+            if FileIdentity::of(&path).is_ok_and(|found| found == seen) {
+                fs::remove_file(&path).map_err(|error| {
+                    Error::io(&self.path, "remove the log of a database that is gone", &error)
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// An empty private folder on the same file system, to build a new store in.
@@ -121,10 +182,19 @@ impl StoreFolder {
             }
             _ => {}
         }
-        private_folder()
-            .create(&path)
-            .map_err(|error| Error::io(&self.path, "make a folder to build it in", &error))?;
-        Ok(Staging { path, folder: self })
+        let refused = |error: io::Error| Error::io(&self.path, "make a folder to build it in", &error);
+        private_folder().create(&path).map_err(refused)?;
+        let created = open_folder(&path).map_err(refused)?;
+        Ok(Staging { path, folder: self, created })
+    }
+
+    /// By its handle, where there is one: it may be moved away at this moment, with a finished store.
+    fn sync(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        if let Some(folder) = &self.lock {
+            return folder.sync_all();
+        }
+        sync_folder(&self.path)
     }
 
     /// The folder stays, whatever happens from now on.
@@ -137,6 +207,8 @@ impl StoreFolder {
 pub struct Staging<'a> {
     path: PathBuf,
     folder: &'a StoreFolder,
+    /// Open, so that no other folder can come to have the same identity.
+    created: Option<(File, FileIdentity)>,
 }
 
 impl Staging<'_> {
@@ -149,8 +221,20 @@ impl Staging<'_> {
         &self.folder.path
     }
 
-    /// Whether the database has taken in its log. SQLite, when it closes, does not say so.
+    /// Whether it is the store that was begun, and has taken in its log. The SDK makes the folder
+    /// anew, and an empty store in it, if somebody has moved it away; and SQLite, when it closes,
+    /// does not say that it could not write.
     pub fn check_whole(&self) -> Result<()> {
+        let moved = |(_, identity): &(File, FileIdentity)| {
+            FileIdentity::of(&self.path).ok().as_ref() != Some(identity)
+        };
+        if self.created.as_ref().is_some_and(moved) {
+            if fs::remove_dir_all(&self.path).is_ok() {
+                // The SDK has made it with the other; refused if there is anything else in it.
+                let _ = fs::remove_dir(self.store());
+            }
+            return Err(Error::gone(self.store()));
+        }
         match self.path.join(format!("{DATABASE}-wal")).try_exists() {
             Ok(false) => Ok(()),
             Ok(true) => {
@@ -184,17 +268,6 @@ impl Staging<'_> {
         let staged = self.path.join(DATABASE);
         let database = store.join(DATABASE);
 
-        // A log without its database is of a store that somebody removed. SQLite drops it when it
-        // makes a database there; left in place, it would be played into ours.
-        for companion in COMPANIONS {
-            match fs::remove_file(store.join(format!("{DATABASE}{companion}"))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io(store, "remove the log of a database that is gone", &error));
-                }
-                _ => {}
-            }
-        }
-
         // Nothing of it has been synced yet (.cargo/config.toml).
         File::open(&staged)
             .and_then(|database| database.sync_all())
@@ -210,9 +283,8 @@ impl Staging<'_> {
             })?;
 
         // The names, too, must survive a power cut.
-        let synced = fs::remove_dir(&self.path).and_then(|()| sync_folder(store)).and_then(|()| {
-            self.folder.created.0.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)
-        });
+        let parents = self.folder.created.0.iter().filter_map(|folder| folder.parent());
+        let synced = self.folder.sync().and_then(|()| parents.into_iter().try_for_each(sync_folder));
         synced.map_err(|error| {
             // Nobody has been told of this store: better none than one that may vanish.
             let _ = fs::remove_file(&database);
@@ -223,7 +295,7 @@ impl Staging<'_> {
 
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
-        // After publishing there is nothing left to remove; if it fails, the next call cleans up.
+        // If it fails, the next call cleans up.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -268,6 +340,20 @@ fn private_folder() -> DirBuilder {
 }
 
 #[cfg(unix)]
+fn open_folder(folder: &Path) -> io::Result<Option<(File, FileIdentity)>> {
+    let open = File::open(folder)?;
+    let identity = FileIdentity::from(&open.metadata()?);
+    Ok(Some((open, identity)))
+}
+
+/// Windows opens no folders like this, and moves none in which something is open.
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps)]
+fn open_folder(_folder: &Path) -> io::Result<Option<(File, FileIdentity)>> {
+    Ok(None)
+}
+
+#[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -283,8 +369,6 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
 /// process, however that ends. `None` where the file system has no locks for folders (NFS).
 #[cfg(unix)]
 fn lock(store: &Path) -> Result<Option<File>> {
-    use std::os::unix::fs::MetadataExt;
-
     let refused = |error: io::Error| match error.kind() {
         // Another call made it and removed it again: as good as a lock that it still holds.
         io::ErrorKind::NotFound => busy(store),
@@ -296,13 +380,8 @@ fn lock(store: &Path) -> Result<Option<File>> {
         Err(TryLockError::WouldBlock) => return Err(busy(store)),
         Err(TryLockError::Error(_)) => return Ok(None),
     }
-    let locked = folder.metadata().map_err(refused)?;
-    let named = fs::metadata(store).map_err(refused)?;
-    if (locked.dev(), locked.ino()) == (named.dev(), named.ino()) {
-        Ok(Some(folder))
-    } else {
-        Err(busy(store))
-    }
+    let locked = FileIdentity::from(&folder.metadata().map_err(refused)?);
+    if FileIdentity::of(store).map_err(refused)? == locked { Ok(Some(folder)) } else { Err(busy(store)) }
 }
 
 /// Windows locks no folders: a file that only one process can open, and that Windows removes when

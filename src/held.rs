@@ -8,13 +8,13 @@ use std::{
 };
 
 use rusqlite::{
-    Connection, OpenFlags,
+    Connection, MAIN_DB, OpenFlags,
     backup::{Backup, StepResult},
 };
 
 use crate::{
     error::{Error, Result},
-    folder::DATABASE,
+    folder::{DATABASE, FileIdentity},
     in_use,
 };
 
@@ -23,6 +23,7 @@ const ALL_PAGES: i32 = -1;
 /// Dropped, the store is free again, and SQLite has put its log away.
 pub struct HeldStore<'a> {
     store: &'a Path,
+    file: FileIdentity,
     database: Connection,
 }
 
@@ -33,14 +34,17 @@ impl<'a> HeldStore<'a> {
         in_use::check_this_process(store)?;
 
         let sqlite = |error: rusqlite::Error| Error::sqlite(store, &error);
-        // Not CREATE: a database that somebody removes meanwhile must not come back empty.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let database = Connection::open_with_flags(store.join(DATABASE), flags).map_err(sqlite)?;
+        let file = FileIdentity::of(&store.join(DATABASE))
+            .map_err(|error| Error::io(store, "look at the database", &error))?;
+        let database = open(&store.join(DATABASE)).map_err(sqlite)?;
+        // SQLite opens what it may not write to all the same, and leaves files beside it.
+        if database.is_readonly(MAIN_DB).map_err(sqlite)? {
+            return Err(Error::io(store, "write the database", &io::ErrorKind::PermissionDenied.into()));
+        }
         database.busy_timeout(std::time::Duration::ZERO).map_err(sqlite)?;
-        database.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
-
         // Every connection in WAL mode holds a shared lock, even an idle one. Exclusive locking mode
-        // wants that lock for itself alone, asks for it before it touches the log, and keeps it.
+        // wants that lock for itself alone, asks for it before it touches the log, and keeps it. It
+        // comes first: whatever reads from the database before it opens the log that others have.
         database.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(sqlite)?;
         database.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(|error| {
             match error.sqlite_error_code() {
@@ -48,7 +52,12 @@ impl<'a> HeldStore<'a> {
                 _ => sqlite(error),
             }
         })?;
-        Ok(Self { store, database })
+        database.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+        // A crashed process leaves its index of the log. Who holds a store exclusively has none there
+        // and removes none; and now nobody else can be using it.
+        remove(&store.join(format!("{DATABASE}-shm")))
+            .map_err(|error| Error::io(store, "remove what a crashed process left", &error))?;
+        Ok(Self { store, file, database })
     }
 
     pub fn database(&self) -> &Connection {
@@ -58,16 +67,26 @@ impl<'a> HeldStore<'a> {
     /// Makes a copy of the store in `place`, with SQLite's own means: a file that this process opens
     /// and closes otherwise takes the lock on it away.
     pub fn copy_to(&self, place: &Path) -> Result<()> {
-        copy(self.store, &self.database, &mut self.open_copy(place)?)
+        let mut to = Connection::open(place.join(DATABASE)).map_err(|error| self.sqlite(&error))?;
+        copy(self.store, &self.database, &mut to)
     }
 
     /// Puts the content of the store in `place` into this one, all in one transaction.
     pub fn replace_with(&mut self, place: &Path) -> Result<()> {
-        copy(self.store, &self.open_copy(place)?, &mut self.database)
+        let from = open(&place.join(DATABASE)).map_err(|error| self.sqlite(&error))?;
+        copy(self.store, &from, &mut self.database)
     }
 
-    fn open_copy(&self, place: &Path) -> Result<Connection> {
-        Connection::open(place.join(DATABASE)).map_err(|error| Error::sqlite(self.store, &error))
+    /// That the store is still where the caller has it, and not moved away or removed meanwhile.
+    pub fn check_place(&self) -> Result<()> {
+        match FileIdentity::of(&self.store.join(DATABASE)) {
+            Ok(file) if file == self.file => Ok(()),
+            _ => Err(Error::gone(self.store)),
+        }
+    }
+
+    fn sqlite(&self, error: &rusqlite::Error) -> Error {
+        Error::sqlite(self.store, error)
     }
 
     /// Puts the log away and lets the store go. Dropping does so too, but cannot say that it failed.
@@ -80,17 +99,30 @@ impl<'a> HeldStore<'a> {
     }
 }
 
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A database that is not in WAL mode, such as an empty file, has a rollback journal instead. Who
 /// holds it exclusively leaves that journal behind: wiped, which is how SQLite knows that it is spent.
 fn remove_spent_journal(store: &Path) -> io::Result<()> {
     let path = store.join(format!("{DATABASE}-journal"));
     let mut first = [0];
     match File::open(&path).and_then(|mut journal| journal.read(&mut first)) {
-        Ok(_) if first == [0] => fs::remove_file(path),
+        Ok(_) if first == [0] => remove(&path),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Not CREATE: a database that somebody removes meanwhile must not come back empty.
+fn open(database: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(database, flags)
 }
 
 fn copy(store: &Path, from: &Connection, to: &mut Connection) -> Result<()> {

@@ -178,7 +178,8 @@ async fn load_master_key(store: &SqliteCryptoStore, folder: &Path) -> Result<Opt
     let missing: Vec<&str> = keys.iter().filter(|(_, present)| !present).map(|(name, _)| *name).collect();
     if missing.is_empty() {
         let master_key = identity.master_public_key().await.and_then(|key| key.get_first_key());
-        let master_key = master_key.ok_or_else(|| Error::internal("a private key has no public key"))?;
+        let master_key =
+            master_key.ok_or_else(|| Error::corrupt(folder, "its master key is of an unknown kind"))?;
         Ok(Some(master_key.to_base64()))
     } else if missing.len() == keys.len() {
         Ok(None)

@@ -21,11 +21,14 @@ mod server_keys;
 mod store;
 mod verify;
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    panic::{self, AssertUnwindSafe},
+};
 
 use napi::{
     Env, JsError, JsValue, Unknown,
-    bindgen_prelude::{FnArgs, Function, JsObjectValue, Null, Object},
+    bindgen_prelude::{FnArgs, Function, JsObjectValue, Object},
 };
 use napi_derive::napi;
 
@@ -60,19 +63,19 @@ pub struct BootstrapOptions {
 pub struct KeysQueryAnswer {
     /// Devices, by user ID and device ID.
     #[napi(js_name = "device_keys", ts_type = "Record<string, Record<string, object>>")]
-    pub device_keys: Option<HashMap<String, HashMap<String, Null>>>,
+    pub device_keys: Option<HashMap<String, HashMap<String, String>>>,
     /// Master keys, by user ID.
     #[napi(js_name = "master_keys", ts_type = "Record<string, object>")]
-    pub master_keys: Option<HashMap<String, Null>>,
+    pub master_keys: Option<HashMap<String, String>>,
     /// Self-signing keys, by user ID.
     #[napi(js_name = "self_signing_keys", ts_type = "Record<string, object>")]
-    pub self_signing_keys: Option<HashMap<String, Null>>,
+    pub self_signing_keys: Option<HashMap<String, String>>,
     /// User-signing keys, by user ID. A homeserver shows them to nobody but the user.
     #[napi(js_name = "user_signing_keys", ts_type = "Record<string, object>")]
-    pub user_signing_keys: Option<HashMap<String, Null>>,
+    pub user_signing_keys: Option<HashMap<String, String>>,
     /// Homeservers that did not answer, by name.
     #[napi(ts_type = "Record<string, object>")]
-    pub failures: Option<HashMap<String, Null>>,
+    pub failures: Option<HashMap<String, String>>,
 }
 
 /// The bodies of the requests that publish a cross-signing identity. Send them in the order in which
@@ -280,9 +283,12 @@ pub fn verify_published(
     device_id: Unknown,
     server_keys: Unknown,
 ) -> napi::Result<Unknown<'static>> {
-    let verdict = arguments::read_query(env, user_id, device_id, server_keys)
-        .and_then(|(user_id, device_id, served)| to_json(&verify::verdict(&user_id, &device_id, &served)));
-    to_javascript(*env, verdict)
+    // What is served may have anything in it, and a panic that leaves a function of napi ends Node.
+    let verdict = panic::catch_unwind(AssertUnwindSafe(|| {
+        let (user_id, device_id, served) = arguments::read_query(env, user_id, device_id, server_keys)?;
+        to_json(&verify::verdict(&user_id, &device_id, &served))
+    }));
+    to_javascript(*env, verdict.unwrap_or_else(|_| Err(Error::internal("the work panicked"))))
 }
 
 fn to_json(result: &impl serde::Serialize) -> Result<String> {

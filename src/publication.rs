@@ -3,7 +3,7 @@
 use matrix_sdk_crypto::types::{CrossSigningKey, DeviceKeys};
 use serde::Serialize;
 
-use crate::{payloads::Payloads, request::Request, server_keys::ServerKeys};
+use crate::{payloads::Payloads, request::Request, server_keys::ServerKeys, verify::check_signed_by};
 
 /// The uploads by their names in the result, in the order in which they must be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,12 +32,13 @@ pub fn compare(request: &Request, payloads: &Payloads, served: &ServerKeys) -> P
     let mut missing = Vec::new();
     let mut warnings = Vec::new();
 
-    let served_device = served.device.as_ref();
-    let known_device = served_device.filter(|device| same_device(device, &payloads.device_keys));
+    let device = served.device.as_ref();
+    let known_device = device
+        .filter(|device| same_device(device, &payloads.device_keys) && device.check_self_signature().is_ok());
     if known_device.is_none() {
         missing.push(Upload::UploadDeviceKeys);
     }
-    if served_device.is_some() && known_device.is_none() {
+    if device.is_some_and(|device| !same_device(device, &payloads.device_keys)) {
         warnings.push(Warning {
             code: "DEVICE_KEYS_DIFFER",
             message: format!(
@@ -52,6 +53,9 @@ pub fn compare(request: &Request, payloads: &Payloads, served: &ServerKeys) -> P
     let ours = &payloads.upload_keys;
     let identity_known = same_key(served.master_key.as_ref().map(AsRef::as_ref), &ours.master_key)
         && same_key(served.self_signing_key.as_ref().map(AsRef::as_ref), &ours.self_signing_key)
+        && served.self_signing_key.as_ref().is_some_and(|key| {
+            check_signed_by(&ours.master_key, key.as_ref()).is_ok()
+        })
         // Hidden from everybody but the user: that it is not there says nothing.
         && served.user_signing_key.as_ref().is_none_or(|key| same_key(Some(key.as_ref()), &ours.user_signing_key));
     if !identity_known {
@@ -69,7 +73,6 @@ pub fn compare(request: &Request, payloads: &Payloads, served: &ServerKeys) -> P
 
 fn same_device(served: &DeviceKeys, ours: &DeviceKeys) -> bool {
     (&served.user_id, &served.device_id, &served.keys) == (&ours.user_id, &ours.device_id, &ours.keys)
-        && served.check_self_signature().is_ok()
 }
 
 fn same_key(served: Option<&CrossSigningKey>, ours: &CrossSigningKey) -> bool {

@@ -3,7 +3,10 @@
 
 use std::fmt::Display;
 
-use matrix_sdk_crypto::types::{DeviceKeys, MasterPubkey, SelfSigningPubkey, UserSigningPubkey};
+use matrix_sdk_crypto::{
+    types::{DeviceKeys, MasterPubkey, SelfSigningPubkey, UserSigningPubkey},
+    vodozemac::base64_decode,
+};
 use ruma::{DeviceId, UserId};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -12,6 +15,9 @@ use crate::error::{Error, ErrorCode, Result, clipped};
 
 /// The longest answer that is read, in bytes: a device takes one kilobyte.
 const LONGEST: usize = 16 * 1024 * 1024;
+
+/// That of Ed25519 and Curve25519 keys, in bytes.
+const KEY_LENGTH: usize = 32;
 
 /// The keys of one user and one device of theirs; `None` for each that is not served.
 pub struct ServerKeys {
@@ -70,7 +76,19 @@ fn key<T: DeserializeOwned>(answer: &Map<String, Value>, name: &str, user: &str)
 }
 
 fn read<T: DeserializeOwned>(place: &str, value: &Value) -> Result<T> {
+    check_lengths(value).map_err(|what| invalid(place, what))?;
     T::deserialize(value).map_err(|error| invalid(place, error))
+}
+
+/// vodozemac panics at an Ed25519 key of the length of a padded one that is none.
+fn check_lengths(key: &Value) -> std::result::Result<(), &'static str> {
+    let keys = key.get("keys").and_then(Value::as_object);
+    let mut texts = keys.into_iter().flat_map(Map::values).filter_map(Value::as_str);
+    if texts.all(|text| base64_decode(text).is_ok_and(|bytes| bytes.len() == KEY_LENGTH)) {
+        Ok(())
+    } else {
+        Err("a key in it is not 32 bytes in base64")
+    }
 }
 
 fn invalid(place: &str, what: impl Display) -> Error {

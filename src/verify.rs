@@ -115,7 +115,7 @@ fn broken(missing: Problem, error: &SignatureError, message: &str) -> (Problem, 
 
 /// The SDK checks this where it takes an identity in, and lets nobody else ask.
 /// <https://spec.matrix.org/v1.16/appendices/#checking-for-a-signature>
-fn check_signed_by(master_key: &CrossSigningKey, key: &CrossSigningKey) -> Result<(), SignatureError> {
+pub fn check_signed_by(master_key: &CrossSigningKey, key: &CrossSigningKey) -> Result<(), SignatureError> {
     let (key_id, public_key) =
         master_key.get_first_key_and_id().ok_or(SignatureError::UnsupportedAlgorithm)?;
     let signature = key
