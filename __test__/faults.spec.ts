@@ -181,7 +181,7 @@ const FAULTS: Fault[] = [
     or: 'created',
     left: 'nothing',
     *scenes(folder) {
-      for (let n = 0; n < 30; n++) yield { store: join(folder, `${n}`), call: movedUnderWay(n % 6) }
+      for (let n = 0; n < 30; n++) yield { store: join(folder, `${n}`), call: movedUnderWay(n % 3) }
     },
   },
   {
@@ -490,7 +490,6 @@ async function settle(call: Promise<CrossSigningBootstrap>) {
     const payloads = await call
     return { code: payloads.status as string, payloads }
   } catch (error) {
-    if (process.env.DBG) console.error(error)
     const { code, message } = error as Error & { code: string }
     expect(typeof message).toBe('string')
     return { code }

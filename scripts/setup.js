@@ -4,8 +4,9 @@
 // is there already it takes seconds: npm and cargo know themselves what is up to date.
 
 const { spawnSync } = require('node:child_process')
-const { existsSync, statSync } = require('node:fs')
+const { existsSync } = require('node:fs')
 const { join } = require('node:path')
+const { install, installPeers } = require('./install.js')
 
 const root = join(__dirname, '..')
 
@@ -20,17 +21,8 @@ function has(command) {
   return spawnSync(command, ['--version'], { shell: process.platform === 'win32' }).status === 0
 }
 
-function isInstalled() {
-  const installed = join(root, 'node_modules', '.package-lock.json')
-  return (
-    existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
-  )
-}
-
-if (!isInstalled()) {
-  console.log('Installing the development packages from npm ...')
-  run('npm', 'ci', '--no-audit', '--no-fund')
-}
+if (!install('.', 'the development packages')) process.exit(1)
+if (process.argv.includes('--tests') && !installPeers()) process.exit(1)
 
 if (!has('cargo')) {
   console.error('Building needs Rust 1.93 or newer: see https://rustup.rs, then run this again.')

@@ -6,23 +6,14 @@
 const { spawnSync } = require('node:child_process')
 const { existsSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
+const { installPeers } = require('./install.js')
 
 const root = join(__dirname, '..')
-const tests = join(root, '__test__', 'e2e')
 const venv = join(root, '.e2e', 'venv')
-const requirements = join(tests, 'requirements.txt')
+const requirements = join(root, '__test__', 'e2e', 'requirements.txt')
 
 function run(command, ...args) {
   return spawnSync(command, args, { cwd: root, stdio: 'inherit' }).status === 0
-}
-
-/** Runs `install` unless it has run for this very content of `lockFile`. */
-function installOnce(lockFile, marker, install) {
-  const wanted = readFileSync(lockFile, 'utf8')
-  if (existsSync(marker) && readFileSync(marker, 'utf8') === wanted) return true
-  if (!install()) return false
-  writeFileSync(marker, wanted)
-  return true
 }
 
 function findPython() {
@@ -30,25 +21,23 @@ function findPython() {
   return ['python3', 'python'].find((python) => spawnSync(python, ['-c', check]).status === 0)
 }
 
+function installSynapse(python) {
+  const wanted = readFileSync(requirements, 'utf8')
+  const marker = join(venv, 'installed.txt')
+  if (existsSync(marker) && readFileSync(marker, 'utf8') === wanted) return true
+  console.log('Installing Synapse from PyPI into .e2e/venv ...')
+  rmSync(venv, { recursive: true, force: true })
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]
+  if (!run(python, '-m', 'venv', venv) || !run(join(venv, 'bin', 'python'), ...pip)) return false
+  writeFileSync(marker, wanted)
+  return true
+}
+
 function setUp() {
   const python = findPython()
   if (!python) return 'they need Python 3.10 or newer with venv (on Debian: apt-get install python3-venv)'
-  const synapse = installOnce(requirements, join(venv, 'installed.txt'), () => {
-    console.log('Installing Synapse from PyPI into .e2e/venv ...')
-    rmSync(venv, { recursive: true, force: true })
-    const pip = join(venv, 'bin', 'python')
-    return (
-      run(python, '-m', 'venv', venv) &&
-      run(pip, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', requirements)
-    )
-  })
-  if (!synapse) return 'Synapse could not be installed (see above)'
-  const lock = join(tests, 'package-lock.json')
-  const client = installOnce(lock, join(root, '.e2e', 'installed.json'), () => {
-    console.log('Installing matrix-js-sdk from npm ...')
-    return run('npm', 'ci', '--prefix', tests, '--no-audit', '--no-fund', '--loglevel', 'error')
-  })
-  return client ? undefined : 'matrix-js-sdk could not be installed (see above)'
+  if (!installSynapse(python)) return 'Synapse could not be installed (see above)'
+  return installPeers() ? undefined : 'matrix-js-sdk could not be installed (see above)'
 }
 
 const problem = setUp()
