@@ -16,8 +16,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
  * holds none; signs the device; closes the store completely; and only then resolves (or rejects).
  * From that moment the caller's own `OlmMachine` may open it. The private keys stay in the store.
  *
- * Calling again is always safe and gives the same `upload_keys`, so a caller that died between the
- * call and its uploads simply starts over. Calls for the same store wait for each other.
+ * Calling again is always safe and, without `reset`, gives the same `upload_keys`, so a caller that
+ * died between the call and its uploads simply starts over. Calls for the same store wait for each other.
  *
  * Every failure rejects, never throws, with an `Error` whose `code` is one of:
  *
@@ -64,7 +64,8 @@ export interface BootstrapOptions {
   reset?: boolean
   /**
    * How long to wait for a store that somebody else holds open, in milliseconds from 0 (do not
-   * wait) to 2147483647. Calls of this process for the same store queue up and do not count.
+   * wait) to 2147483647, from when it is found in use. Calls of this process for the same store
+   * queue up and do not count.
    *
    * @default 5000
    */

@@ -28,13 +28,15 @@ pub async fn bootstrap(request: Request) -> Result<Payloads> {
     })
     .await?;
 
-    // Calls for one store wait for each other here, in order and without polling.
+    // Calls for one store wait for each other here, without polling.
     let turn = queue::turn(&folder).await;
 
-    // Others, in other processes or beside our own calls, are waited for only so long.
-    let deadline = Instant::now() + request.options.busy_timeout;
+    // Others, in other processes or beside our own calls, are waited for only so long, from when the
+    // store is first found in use.
+    let patience = request.options.busy_timeout;
+    let mut deadline = patience.is_zero().then(Instant::now);
     let outcome = loop {
-        let last = Instant::now() >= deadline;
+        let last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let (request, served, folder) = (Arc::clone(&request), served.clone(), folder.clone());
         let attempt = move || {
             attempt(&request, served.as_deref(), &folder)
@@ -42,6 +44,7 @@ pub async fn bootstrap(request: Request) -> Result<Payloads> {
         };
         match executor::blocking(attempt).await {
             Err(error) if error.code == ErrorCode::StoreInUse && !last => {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
                 sleep(POLL_INTERVAL.min(deadline - Instant::now())).await;
             }
             outcome => break outcome,
@@ -86,14 +89,19 @@ fn bootstrap_existing(
     held.copy_to(staging.path())?;
     let before = staging.fingerprint()?;
     let payloads = bootstrap_in(&staging, request, served)?;
-    if staging.fingerprint()? != before {
+    let changed = staging.fingerprint()? != before;
+    if changed {
         held.check_place()?;
         held.replace_with(staging.path())?;
     }
     // Before closing: that the log can be put away needs less space than the copy took.
     drop(staging);
-    held.close()?;
-    Ok(payloads)
+    match held.close() {
+        // The change is on the disk, in the log, where whoever opens the store next finds it. A
+        // rejection would say that nothing has changed, and keep the new identity's payloads back.
+        Err(_) if changed => Ok(payloads),
+        closed => closed.map(|()| payloads),
+    }
 }
 
 /// Opens the store that is being built, bootstraps and closes it.

@@ -10,7 +10,10 @@ use std::{
 
 use tempfile::TempPath;
 
-use crate::error::{Error, ErrorCode, Result, shown};
+use crate::{
+    error::{Error, ErrorCode, Result, shown},
+    in_use,
+};
 
 /// The file that the Matrix SDK keeps a crypto store in.
 pub const DATABASE: &str = "matrix-sdk-crypto.sqlite3";
@@ -23,6 +26,9 @@ pub const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The longest path of a database that SQLite takes, in bytes: 512 with what it appends.
 const LONGEST_PATH: usize = 512 - "-journal".len();
+
+/// More than a path of that length has; what cannot be made in so many tries is a link to nowhere.
+const MOST_FOLDERS: usize = LONGEST_PATH;
 
 /// What a file or folder is, by whatever name. It stays with the one that was looked at as long as
 /// that is open.
@@ -98,6 +104,7 @@ fn not_a_folder(store: &Path) -> Error {
 /// this is dropped.
 pub struct StoreFolder {
     path: PathBuf,
+    orphans: Vec<(PathBuf, FileIdentity)>,
     // Before the lock: fields are dropped in this order, and folders are removed under the lock.
     created: CreatedFolders,
     #[cfg_attr(not(unix), allow(dead_code))]
@@ -123,7 +130,7 @@ impl StoreFolder {
                 return Err(error);
             }
         };
-        Ok(Self { path: path.to_owned(), created, lock })
+        Ok(Self { path: path.to_owned(), orphans: Vec::new(), created, lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -131,7 +138,7 @@ impl StoreFolder {
     }
 
     /// Whether a database is here, finished or not.
-    pub fn has_database(&self) -> Result<bool> {
+    pub fn has_database(&mut self) -> Result<bool> {
         let companions = self.companions();
         match fs::symlink_metadata(self.path.join(DATABASE)) {
             Ok(found) if found.is_file() => Ok(true),
@@ -146,7 +153,7 @@ impl StoreFolder {
             )),
             Ok(_) => Err(Error::corrupt(&self.path, format_args!("{DATABASE} in it is not a file"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.remove_orphans(companions)?;
+                self.orphans = companions;
                 Ok(false)
             }
             Err(error) => Err(Error::io(&self.path, "look at the database", &error)),
@@ -162,10 +169,13 @@ impl StoreFolder {
     /// A log without its database is of a store that somebody removed: left there, it would be played
     /// into the new one. Only logs that were there before the database was not: somebody who makes a
     /// database here at this moment makes a log of their own.
-    fn remove_orphans(&self, companions: Vec<(PathBuf, FileIdentity)>) -> Result<()> {
-        for (path, seen) in companions {
-            if FileIdentity::of(&path).is_ok_and(|found| found == seen) {
-                fs::remove_file(&path).map_err(|error| {
+    fn remove_orphans(&self) -> Result<()> {
+        if !self.orphans.is_empty() {
+            in_use::check_this_process(&self.path)?;
+        }
+        for (path, seen) in &self.orphans {
+            if FileIdentity::of(path).is_ok_and(|found| found == *seen) {
+                fs::remove_file(path).map_err(|error| {
                     Error::io(&self.path, "remove the log of a database that is gone", &error)
                 })?;
             }
@@ -203,6 +213,14 @@ impl StoreFolder {
     }
 }
 
+/// There the lock is a file in the folder, which can be removed only without it.
+#[cfg(windows)]
+impl Drop for StoreFolder {
+    fn drop(&mut self) {
+        self.lock = None;
+    }
+}
+
 /// A new store being built where no one else looks for it. Dropped, it is gone.
 pub struct Staging<'a> {
     path: PathBuf,
@@ -221,16 +239,18 @@ impl Staging<'_> {
         &self.folder.path
     }
 
+    fn is_moved(&self) -> bool {
+        let found = FileIdentity::of(&self.path).ok();
+        self.created.as_ref().is_some_and(|(_, created)| found.as_ref() != Some(created))
+    }
+
     /// Whether it is the store that was begun, and has taken in its log. The SDK makes the folder
     /// anew, and an empty store in it, if somebody has moved it away; and SQLite, when it closes,
     /// does not say that it could not write.
     pub fn check_whole(&self) -> Result<()> {
-        let moved = |(_, identity): &(File, FileIdentity)| {
-            FileIdentity::of(&self.path).ok().as_ref() != Some(identity)
-        };
-        if self.created.as_ref().is_some_and(moved) {
-            if fs::remove_dir_all(&self.path).is_ok() {
-                // The SDK has made it with the other; refused if there is anything else in it.
+        if self.is_moved() {
+            // What stands there now the SDK has made; unless somebody works there meanwhile.
+            if lock(self.store()).is_ok() && fs::remove_dir_all(&self.path).is_ok() {
                 let _ = fs::remove_dir(self.store());
             }
             return Err(Error::gone(self.store()));
@@ -268,8 +288,11 @@ impl Staging<'_> {
         let staged = self.path.join(DATABASE);
         let database = store.join(DATABASE);
 
+        self.folder.remove_orphans()?;
         // Nothing of it has been synced yet (.cargo/config.toml).
-        File::open(&staged)
+        fs::OpenOptions::new()
+            .write(true) // Windows syncs nothing that may only be read.
+            .open(&staged)
             .and_then(|database| database.sync_all())
             .map_err(|error| Error::io(store, "sync the database", &error))?;
         TempPath::try_from_path(staged)
@@ -296,7 +319,9 @@ impl Staging<'_> {
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
         // If it fails, the next call cleans up.
-        let _ = fs::remove_dir_all(&self.path);
+        if !self.is_moved() {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -306,11 +331,13 @@ struct CreatedFolders(Vec<PathBuf>);
 impl CreatedFolders {
     fn create(store: &Path) -> Result<Self> {
         let mut created = Self(Vec::new());
-        let missing: Vec<&Path> = store.ancestors().take_while(|folder| !folder.exists()).collect();
-        for folder in missing.into_iter().rev() {
-            match private_folder().create(folder) {
-                Ok(()) => created.0.push(folder.to_owned()),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        for _ in 0..MOST_FOLDERS {
+            let Some(missing) = store.ancestors().take_while(|folder| !folder.exists()).last() else { break };
+            match private_folder().create(missing) {
+                Ok(()) => created.0.push(missing.to_owned()),
+                // Another call makes it too, or has failed and removed what this one found there.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
                 Err(error) => return Err(Error::io(store, "make the folder", &error)),
             }
         }
@@ -392,6 +419,8 @@ fn lock(store: &Path) -> Result<Option<File>> {
 
     const FILE_FLAG_DELETE_ON_CLOSE: u32 = 0x0400_0000;
     const ERROR_SHARING_VIOLATION: i32 = 32;
+    // While the last holder's file is on its way out.
+    const ERROR_ACCESS_DENIED: i32 = 5;
 
     fs::OpenOptions::new()
         .write(true)
@@ -402,7 +431,9 @@ fn lock(store: &Path) -> Result<Option<File>> {
         .open(store.join(".rust-crypto-helper-lock"))
         .map(Some)
         .map_err(|error| match (error.raw_os_error(), error.kind()) {
-            (Some(ERROR_SHARING_VIOLATION), _) | (_, io::ErrorKind::NotFound) => busy(store),
+            (Some(ERROR_SHARING_VIOLATION | ERROR_ACCESS_DENIED), _) | (_, io::ErrorKind::NotFound) => {
+                busy(store)
+            }
             _ => Error::io(store, "lock the folder", &error),
         })
 }

@@ -46,28 +46,21 @@ pub fn find_other_process(_store: &Path) -> Option<String> {
 
 #[cfg(unix)]
 mod handles {
-    use std::{fs, io, iter, os::unix::fs::MetadataExt, path::Path};
+    use std::{fs, io, iter, path::Path};
 
-    use crate::folder::{COMPANIONS, DATABASE};
+    use crate::folder::{COMPANIONS, DATABASE, FileIdentity};
 
-    /// What a file is, by whatever name: device and inode.
-    type Identity = (u64, u64);
-
-    fn identity(path: &Path) -> io::Result<Identity> {
-        fs::metadata(path).map(|file| (file.dev(), file.ino()))
-    }
-
-    pub fn files_of(store: &Path) -> Vec<Identity> {
+    pub fn files_of(store: &Path) -> Vec<FileIdentity> {
         iter::once("")
             .chain(COMPANIONS)
-            .filter_map(|suffix| identity(&store.join(format!("{DATABASE}{suffix}"))).ok())
+            .filter_map(|suffix| FileIdentity::of(&store.join(format!("{DATABASE}{suffix}"))).ok())
             .collect()
     }
 
     /// Whether a process, whose handles are listed in a folder, has one on any of the files. Each
     /// entry leads to the open file itself: looking at it opens nothing.
-    pub fn any_on(handles: &Path, files: &[Identity]) -> io::Result<bool> {
+    pub fn any_on(handles: &Path, files: &[FileIdentity]) -> io::Result<bool> {
         let mut handles = fs::read_dir(handles)?.flatten();
-        Ok(handles.any(|handle| identity(&handle.path()).is_ok_and(|open| files.contains(&open))))
+        Ok(handles.any(|handle| FileIdentity::of(&handle.path()).is_ok_and(|open| files.contains(&open))))
     }
 }

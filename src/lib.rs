@@ -46,7 +46,8 @@ pub struct BootstrapOptions {
     /// @default false
     pub reset: Option<bool>,
     /// How long to wait for a store that somebody else holds open, in milliseconds from 0 (do not
-    /// wait) to 2147483647. Calls of this process for the same store queue up and do not count.
+    /// wait) to 2147483647, from when it is found in use. Calls of this process for the same store
+    /// queue up and do not count.
     ///
     /// @default 5000
     pub busy_timeout: Option<f64>,
@@ -218,8 +219,8 @@ pub struct DeviceKeys {
 /// holds none; signs the device; closes the store completely; and only then resolves (or rejects).
 /// From that moment the caller's own `OlmMachine` may open it. The private keys stay in the store.
 ///
-/// Calling again is always safe and gives the same `upload_keys`, so a caller that died between the
-/// call and its uploads simply starts over. Calls for the same store wait for each other.
+/// Calling again is always safe and, without `reset`, gives the same `upload_keys`, so a caller that
+/// died between the call and its uploads simply starts over. Calls for the same store wait for each other.
 ///
 /// Every failure rejects, never throws, with an `Error` whose `code` is one of:
 ///

@@ -51,13 +51,15 @@ pub fn compare(request: &Request, payloads: &Payloads, served: &ServerKeys) -> P
     }
 
     let ours = &payloads.upload_keys;
+    let vouched = |key: &CrossSigningKey| check_signed_by(&ours.master_key, key).is_ok();
     let identity_known = same_key(served.master_key.as_ref().map(AsRef::as_ref), &ours.master_key)
-        && same_key(served.self_signing_key.as_ref().map(AsRef::as_ref), &ours.self_signing_key)
-        && served.self_signing_key.as_ref().is_some_and(|key| {
-            check_signed_by(&ours.master_key, key.as_ref()).is_ok()
+        && served.self_signing_key.as_ref().map(AsRef::as_ref).is_some_and(|key| {
+            same_key(Some(key), &ours.self_signing_key) && vouched(key)
         })
         // Hidden from everybody but the user: that it is not there says nothing.
-        && served.user_signing_key.as_ref().is_none_or(|key| same_key(Some(key.as_ref()), &ours.user_signing_key));
+        && served.user_signing_key.as_ref().map(AsRef::as_ref).is_none_or(|key| {
+            same_key(Some(key), &ours.user_signing_key) && vouched(key)
+        });
     if !identity_known {
         missing.push(Upload::UploadKeys);
     }

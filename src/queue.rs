@@ -1,4 +1,4 @@
-//! One store, one bootstrap at a time: the calls of this process for the same store, in order.
+//! One store, one bootstrap at a time, of the calls of this process.
 
 use std::{
     collections::HashMap,

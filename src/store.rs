@@ -75,9 +75,12 @@ pub fn create_empty(place: &Path, store: &Path) -> Result<()> {
     }
     // As an OlmMachine would make it, with the statistics that PRAGMA optimize writes.
     with_store(&SqliteStoreConfig::new(place), store, async |_| Ok(()))?;
+    // A log that is still there did not fit into the database, which is then not whole.
+    let whole = place.join(format!("{DATABASE}-wal")).try_exists().is_ok_and(|log_is_left| !log_is_left);
     // Without a template every store is made in this way, which is right and only slower. Another
     // thread may have been faster; its template is as good.
-    if std::env::var_os(NO_TEMPLATE).is_none()
+    if whole
+        && std::env::var_os(NO_TEMPLATE).is_none()
         && let Ok(bytes) = fs::read(&database)
     {
         let _ = TEMPLATE.set(bytes);
@@ -92,6 +95,6 @@ fn private_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // Not synced here: SQLite syncs the file when it puts the log away.
+    // Not synced here, but as a whole when it is finished.
     options.open(path)?.write_all(content)
 }
