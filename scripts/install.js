@@ -1,8 +1,10 @@
 'use strict'
 
+// What the other scripts install, each in a folder that git ignores, and only if it is not there.
+
 const { spawnSync } = require('node:child_process')
-const { existsSync, statSync } = require('node:fs')
-const { join } = require('node:path')
+const { existsSync, readFileSync, rmSync, statSync, writeFileSync } = require('node:fs')
+const { join, relative } = require('node:path')
 
 const root = join(__dirname, '..')
 
@@ -24,4 +26,17 @@ function installPeers() {
   return install('__test__/e2e', 'matrix-js-sdk, and a Node.js that it runs on')
 }
 
-module.exports = { install, installPeers }
+/** Makes a Python with packages from PyPI, unless it is there with just these. Returns whether it is. */
+function installPython(python, venv, packages, pipArguments = packages.split('\n')) {
+  const marker = join(venv, 'installed.txt')
+  if (existsSync(marker) && readFileSync(marker, 'utf8') === packages) return true
+  console.log(`Installing from PyPI into ${relative(root, venv)} ...`)
+  rmSync(venv, { recursive: true, force: true })
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...pipArguments]
+  const run = (command, args) => spawnSync(command, args, { cwd: root, stdio: 'inherit' }).status === 0
+  if (!run(python, ['-m', 'venv', venv]) || !run(join(venv, 'bin', 'python'), pip)) return false
+  writeFileSync(marker, packages)
+  return true
+}
+
+module.exports = { install, installPeers, installPython }

@@ -4,9 +4,9 @@
 // from PyPI, and matrix-js-sdk with a Node.js new enough for it from npm.
 
 const { spawnSync } = require('node:child_process')
-const { existsSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
+const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
-const { installPeers } = require('./install.js')
+const { installPeers, installPython } = require('./install.js')
 
 const root = join(__dirname, '..')
 const venv = join(root, '.e2e', 'venv')
@@ -21,22 +21,12 @@ function findPython() {
   return ['python3', 'python'].find((python) => spawnSync(python, ['-c', check]).status === 0)
 }
 
-function installSynapse(python) {
-  const wanted = readFileSync(requirements, 'utf8')
-  const marker = join(venv, 'installed.txt')
-  if (existsSync(marker) && readFileSync(marker, 'utf8') === wanted) return true
-  console.log('Installing Synapse from PyPI into .e2e/venv ...')
-  rmSync(venv, { recursive: true, force: true })
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', requirements]
-  if (!run(python, '-m', 'venv', venv) || !run(join(venv, 'bin', 'python'), ...pip)) return false
-  writeFileSync(marker, wanted)
-  return true
-}
-
 function setUp() {
   const python = findPython()
   if (!python) return 'they need Python 3.10 or newer with venv (on Debian: apt-get install python3-venv)'
-  if (!installSynapse(python)) return 'Synapse could not be installed (see above)'
+  const packages = readFileSync(requirements, 'utf8')
+  if (!installPython(python, venv, packages, ['-r', requirements]))
+    return 'Synapse could not be installed (see above)'
   return installPeers() ? undefined : 'matrix-js-sdk could not be installed (see above)'
 }
 

@@ -94,8 +94,9 @@ fn is_plain(env: &Env, options: Unknown) -> Result<bool> {
     Ok(type_of(last) == ValueType::Null)
 }
 
-/// Calls a function of JavaScript's own, such as `Object.entries`. By way of JavaScript, because napi leaves an exception of a
-/// getter's or a proxy's pending, to be thrown at the caller, but hands back that of a function.
+/// Calls a function of JavaScript's own, such as `Object.entries`. By way of JavaScript, because napi
+/// leaves an exception of a getter's or a proxy's pending, to be thrown at the caller, but hands back
+/// that of a function.
 fn call<'env, T: FromNapiValue>(
     env: &'env Env,
     (object, function): (&str, &str),

@@ -288,13 +288,13 @@ impl Staging<'_> {
         let staged = self.path.join(DATABASE);
         let database = store.join(DATABASE);
 
-        self.folder.remove_orphans()?;
         // Nothing of it has been synced yet (.cargo/config.toml).
         fs::OpenOptions::new()
             .write(true) // Windows syncs nothing that may only be read.
             .open(&staged)
             .and_then(|database| database.sync_all())
             .map_err(|error| Error::io(store, "sync the database", &error))?;
+        self.folder.remove_orphans()?;
         TempPath::try_from_path(staged)
             .map_err(|error| Error::io(store, "name the database", &error))?
             .persist_noclobber(&database)
