@@ -88,8 +88,22 @@ test('device keys that the server has, as the store records it, are not offered 
 test('an account without an identity, as an OlmMachine leaves it, gets one and keeps its keys', async () => {
   const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
   await change(store, "DELETE FROM kv WHERE key = 'identity'")
+  await change(store, 'DELETE FROM identity')
   const second = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
   expect(second.status).toBe('created')
   expect(second.upload_device_keys!.device_keys.keys).toEqual(first.upload_device_keys!.device_keys.keys)
   expect(onlyKey(second.upload_keys.master_key)).not.toEqual(onlyKey(first.upload_keys.master_key))
+})
+
+test('an identity that the store knows without its private keys is not replaced by accident', async () => {
+  const { upload_keys } = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+  await change(store, "DELETE FROM kv WHERE key = 'identity'")
+  const call = bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+  await expect(call).rejects.toMatchObject({
+    code: 'IDENTITY_INCOMPLETE',
+    message: expect.stringContaining(onlyKey(upload_keys.master_key)[1]) as string,
+  })
+  await expect(bootstrapCrossSigning(USER_ID, DEVICE_ID, store, { reset: true })).resolves.toMatchObject({
+    status: 'created',
+  })
 })

@@ -1,12 +1,10 @@
 //! Every way in which a call can fail, and the code that JavaScript sees for it.
 
-use std::{error::Error as StdError, fmt, io, path::Path};
+use std::{fmt, io, path::Path};
 
 use rusqlite::ErrorCode as SqliteCode;
 
-use crate::in_use::find_other_process;
-
-/// What went wrong, as far as a program needs to know. The only list of the codes.
+/// What went wrong, as far as a program needs to know. This is the only list of the codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     InvalidArgument,
@@ -51,10 +49,11 @@ impl AsRef<str> for ErrorCode {
     }
 }
 
-/// A failed call: the code for the program, the message for the person who reads it at night.
+/// A failed call: a code for the program, a message for the person.
 ///
-/// Messages name the store and never quote what is in it: a decoder's complaint may carry a piece
-/// of the private key that it failed to decode.
+/// The message is one line. It never quotes what is in a store: a decoder's complaint may contain a
+/// piece of the private key that it failed to decode. The code that knows which store it is about
+/// adds the path once ([`Error::about`]).
 #[derive(Debug)]
 pub struct Error {
     pub code: ErrorCode,
@@ -64,11 +63,17 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+    pub fn new(code: ErrorCode, message: impl AsRef<str>) -> Self {
+        Self { code, message: one_line(message.as_ref()) }
     }
 
-    /// A bug of ours. `what` must be a text of our own.
+    /// Says which store the error is about.
+    pub fn about(mut self, store: &Path) -> Self {
+        self.message = format!("the store {}: {}", one_line(&shown(store)), self.message);
+        self
+    }
+
+    /// A bug of this package. `what` must be a text of our own.
     pub fn internal(what: impl fmt::Display) -> Self {
         Self::new(
             ErrorCode::Internal,
@@ -76,136 +81,95 @@ impl Error {
         )
     }
 
-    /// The file system refused to do something with the store.
-    pub fn io(store: &Path, doing: &str, error: &io::Error) -> Self {
+    /// The file system refused. `doing` completes "cannot …".
+    pub fn io(doing: &str, error: &io::Error) -> Self {
         Self::new(
             ErrorCode::StoreIo,
             format!(
-                "cannot {doing} for the store {}: {error}. Check the folder's permissions, the free space and \
-                 whether the file system is writable, then call again",
-                shown(store)
+                "cannot {doing}: {error}. Check the folder's permissions, the free space and whether the file system \
+                 is writable, then call again"
             ),
         )
     }
 
-    /// The store's folder is not where it was when the call began.
-    pub fn gone(store: &Path) -> Self {
+    /// The store was moved away or removed before the call wrote to it.
+    pub fn gone() -> Self {
         Self::new(
             ErrorCode::StoreIo,
-            format!(
-                "the store {} was moved or removed while a call worked on it. Nothing in it has changed; call again \
-                 with the place where it is",
-                shown(store)
-            ),
+            "it was moved or removed while the call worked on it. The call changed nothing. Call again with the \
+             path where it is now",
         )
     }
 
-    /// Somebody else has the store open. `who` completes "… is open in".
-    pub fn in_use(store: &Path, who: &str) -> Self {
+    /// The store was moved away or removed while the call wrote to it.
+    pub fn gone_after_write() -> Self {
+        Self::new(
+            ErrorCode::StoreIo,
+            "it was moved or removed while the call wrote to it. If it was moved, it may hold the new identity. Call \
+             again with the path where it is now",
+        )
+    }
+
+    /// Somebody else has the store open. `who` completes "it is open in …".
+    pub fn in_use(who: &str) -> Self {
         Self::new(
             ErrorCode::StoreInUse,
             format!(
-                "the store {} is open in {who}. Close it there (an OlmMachine: call close() and wait), or wait \
-                 longer with the option busyTimeout; nothing in the store was touched",
-                shown(store)
+                "it is open in {who}. Close it there (an OlmMachine: call close() and wait), or wait longer with the \
+                 option busyTimeout. The call changed nothing"
             ),
         )
     }
 
-    /// With the name of the process that has the store open, if that can be found out. Takes a while.
-    pub fn naming_holder(mut self, store: &Path) -> Self {
-        if self.code == ErrorCode::StoreInUse
-            && let Some(process) = find_other_process(store)
-        {
-            self.message = format!("{}. It is {process}", self.message);
-        }
-        self
-    }
-
-    /// The database is damaged or is none. `what` completes "the store … is damaged:".
-    pub fn corrupt(store: &Path, what: impl fmt::Display) -> Self {
+    /// The database is damaged, or it is no database. `what` completes "it is damaged: …".
+    pub fn corrupt(what: impl fmt::Display) -> Self {
         Self::new(
             ErrorCode::StoreCorrupt,
             format!(
-                "the store {} is damaged: {what}. Restore it from a backup; only when there is none, move it away \
-                 and let a new device be made",
-                shown(store)
+                "it is damaged: {what}. The call changed nothing. Restore the store from a backup. Only if there is \
+                 none, move it away and let a new device be made"
             ),
         )
     }
+}
 
-    pub fn sqlite(store: &Path, error: &rusqlite::Error) -> Self {
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        // Never the error's own text as a whole: it may contain the SQL statement.
         match error {
-            rusqlite::Error::SqliteFailure(failure, _) => Self::sqlite_failure(store, *failure, error),
-            // A value of another type than the schema has, or a row that must be there and is not.
-            _ => Self::corrupt(store, "its tables do not have the expected content"),
+            rusqlite::Error::SqliteFailure(failure, message) => {
+                sqlite_failure(failure, message.as_deref().unwrap_or_default())
+            }
+            rusqlite::Error::SqlInputError { error: failure, msg, .. } => sqlite_failure(failure, &msg),
+            // A value of another type than the schema says, or a row that must be there and is not.
+            _ => Self::corrupt("its tables do not have the expected content"),
         }
-    }
-
-    fn sqlite_failure(store: &Path, failure: rusqlite::ffi::Error, message: &dyn fmt::Display) -> Self {
-        match failure.code {
-            SqliteCode::DatabaseBusy | SqliteCode::DatabaseLocked => {
-                Self::in_use(store, "another connection")
-            }
-            SqliteCode::PermissionDenied
-            | SqliteCode::ReadOnly
-            | SqliteCode::SystemIoFailure
-            | SqliteCode::DiskFull
-            | SqliteCode::CannotOpen
-            | SqliteCode::FileLockingProtocolFailed
-            | SqliteCode::NoLargeFileSupport
-            | SqliteCode::AuthorizationForStatementDenied => {
-                let reason = system_reason(failure.extended_code);
-                Self::io(store, "read or write the database", &io::Error::other(format!("{message}{reason}")))
-            }
-            SqliteCode::OutOfMemory | SqliteCode::ApiMisuse | SqliteCode::InternalMalfunction => {
-                Self::internal(format_args!("SQLite reported {:?}", failure.code))
-            }
-            _ => Self::corrupt(store, message),
-        }
-    }
-
-    /// An error of the Matrix SDK, by what is underneath it.
-    pub fn sdk(store: &Path, error: &(dyn StdError + 'static)) -> Self {
-        let mut cause = Some(error);
-        while let Some(inner) = cause {
-            if let Some(error) = inner.downcast_ref::<rusqlite::Error>() {
-                return Self::sqlite(store, error);
-            }
-            // The SDK's transparent errors skip rusqlite's own and lead straight to what is below it.
-            if let Some(failure) = inner.downcast_ref::<rusqlite::ffi::Error>() {
-                return Self::sqlite_failure(store, *failure, error);
-            }
-            // Without a code of the system it is a decoder's, which ran out of what it reads.
-            if let Some(error) = inner.downcast_ref::<io::Error>().filter(|e| e.raw_os_error().is_some()) {
-                return Self::io(store, "open the database", error);
-            }
-            cause = inner.source();
-        }
-        Self::corrupt(store, "the account or the identity in it cannot be decoded")
     }
 }
 
-/// A path as a message has it.
-pub fn shown(path: &Path) -> String {
-    clipped(&path.display().to_string())
-}
-
-/// A text of whoever, for a message: a very long one loses its middle, not the message its end.
-pub fn clipped(text: &str) -> String {
-    const LONGEST: usize = 300;
-
-    let length = text.chars().count();
-    if length <= LONGEST {
-        return text.to_owned();
+fn sqlite_failure(failure: rusqlite::ffi::Error, message: &str) -> Error {
+    match failure.code {
+        SqliteCode::DatabaseBusy | SqliteCode::DatabaseLocked => Error::in_use("another connection"),
+        SqliteCode::PermissionDenied
+        | SqliteCode::ReadOnly
+        | SqliteCode::SystemIoFailure
+        | SqliteCode::DiskFull
+        | SqliteCode::CannotOpen
+        | SqliteCode::FileLockingProtocolFailed
+        | SqliteCode::NoLargeFileSupport
+        | SqliteCode::AuthorizationForStatementDenied => {
+            let operation = operation(failure.extended_code);
+            Error::io("read or write the database", &io::Error::other(format!("{message}{operation}")))
+        }
+        SqliteCode::OutOfMemory | SqliteCode::ApiMisuse | SqliteCode::InternalMalfunction => {
+            Error::internal(format_args!("SQLite reported {:?}", failure.code))
+        }
+        _ => Error::corrupt(clipped(message)),
     }
-    let start: String = text.chars().take(LONGEST / 2).collect();
-    let end: String = text.chars().skip(length - LONGEST / 2).collect();
-    format!("{start}...{end}")
 }
 
-/// SQLite says "disk I/O error" for a dozen operations: the extended code tells which.
-fn system_reason(extended_code: i32) -> String {
+/// SQLite says "disk I/O error" for a dozen operations. The extended code says which.
+fn operation(extended_code: i32) -> String {
     use rusqlite::ffi;
     let operation = match extended_code {
         ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ => "reading",
@@ -223,10 +187,32 @@ fn system_reason(extended_code: i32) -> String {
     format!(" while {operation}")
 }
 
+/// A path as a message shows it.
+pub fn shown(path: &Path) -> String {
+    clipped(&path.display().to_string())
+}
+
+/// Shortens untrusted text by cutting its middle.
+pub fn clipped(text: &str) -> String {
+    const LONGEST: usize = 300;
+
+    let length = text.chars().count();
+    if length <= LONGEST {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(LONGEST / 2).collect();
+    let end: String = text.chars().skip(length - LONGEST / 2).collect();
+    format!("{start}...{end}")
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.as_str(), self.message)
     }
 }
 
-impl StdError for Error {}
+impl std::error::Error for Error {}

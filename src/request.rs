@@ -9,8 +9,8 @@ use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use zeroize::Zeroizing;
 
 use crate::{
-    error::{Error, ErrorCode, Result},
-    server_keys::ServerKeys,
+    error::{Error, ErrorCode, Result, clipped},
+    homeserver::ServerKeys,
 };
 
 /// How long a call waits for a store that somebody else holds, unless it says otherwise.
@@ -66,7 +66,10 @@ pub fn parse_user_id(user_id: &str) -> Result<OwnedUserId> {
     let invalid = || {
         Error::new(
             ErrorCode::InvalidUserId,
-            format!("{user_id:?} is not a Matrix user ID: write it in full, as in @_ghost:example.org"),
+            format!(
+                "{:?} is not a Matrix user ID: write it in full, as in @_ghost:example.org",
+                clipped(user_id)
+            ),
         )
     };
     let parsed = UserId::parse(user_id).map_err(|_| invalid())?;
@@ -81,7 +84,10 @@ pub fn parse_device_id(device_id: &str) -> Result<OwnedDeviceId> {
     if device_id.is_empty() || device_id.chars().any(char::is_control) {
         return Err(Error::new(
             ErrorCode::InvalidDeviceId,
-            format!("{device_id:?} is not a device ID: it must not be empty nor hold control characters"),
+            format!(
+                "{:?} is not a device ID: it must not be empty nor hold control characters",
+                clipped(device_id)
+            ),
         ));
     }
     Ok(device_id.into())
@@ -92,7 +98,8 @@ fn parse_store_path(store_path: &str) -> Result<PathBuf> {
         Error::new(
             ErrorCode::InvalidStorePath,
             format!(
-                "{store_path:?} is not a store path: {why}. Give the folder that OlmMachine.initialize takes"
+                "{:?} is not a store path: {why}. Give the folder that OlmMachine.initialize takes",
+                clipped(store_path)
             ),
         )
     };
@@ -102,8 +109,7 @@ fn parse_store_path(store_path: &str) -> Result<PathBuf> {
     if store_path.contains('\0') {
         return Err(invalid("it holds a NUL character"));
     }
-    std::path::absolute(Path::new(store_path))
-        .map_err(|error| Error::io(Path::new(store_path), "find the current folder", &error))
+    std::path::absolute(Path::new(store_path)).map_err(|error| Error::io("find the current folder", &error))
 }
 
 #[cfg(test)]

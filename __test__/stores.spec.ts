@@ -1,0 +1,206 @@
+// Promise: stores of every SDK are served and kept. A call changes its own rows and nothing else in them.
+
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type BootstrapOptions, type KeysQueryAnswer } from 'rust-crypto-helper'
+import { change, content, integrity, query } from './support/database'
+import { walk } from './support/pages'
+import {
+  bootstrap,
+  outcome,
+  place,
+  readFixture,
+  SDK_STORES,
+  type SdkStore,
+  sdkStore,
+  wrongSignatures,
+} from './support/sdk-stores'
+import { onlyKey } from './support/signatures'
+import { DATABASE } from './support/stores'
+
+const NAMES = SDK_STORES.map(({ file }) => file.replace('.sqlite3', ''))
+const STRAY = NAMES.filter((name) => name.endsWith('-stray-cipher'))
+// One of each end of the range, as it is and encrypted.
+const SOME = ['sdk-0.9-plain', 'sdk-0.9-encrypted', 'sdk-0.18-encrypted', 'sdk-0.19-plain']
+
+test.each(NAMES)('%s: the call serves its identity, or makes the first one', async (name) => {
+  const store = sdkStore(name)
+  const folder = place(store)
+  const before = await rows(store, folder)
+  const payloads = await bootstrap(store, folder)
+  expect(payloads.status).toBe(store.identity === 'complete' ? 'resumed' : 'created')
+  const [, master] = onlyKey(payloads.upload_keys.master_key)
+  if (store.master_key) expect(master).toBe(store.master_key)
+  expect(wrongSignatures(payloads, store)).toEqual([])
+  const after = await rows(store, folder)
+  expectOwnRows(store, differences(before, after))
+
+  // The device is signed now, so that nothing is left to write.
+  const file = join(folder, DATABASE)
+  const { mtimeNs } = statSync(file, { bigint: true })
+  const again = await outcome(store, folder)
+  expect(again).toEqual({ code: 'resumed', payloads: { ...payloads, status: 'resumed' }, isChanged: false })
+  expect(statSync(file, { bigint: true }).mtimeNs).toBe(mtimeNs)
+})
+
+test.each(NAMES)('%s: a reset replaces the identity and keeps everything else', async (name) => {
+  const store = sdkStore(name)
+  const folder = place(store)
+  const before = await rows(store, folder)
+  const payloads = await bootstrap(store, folder, { reset: true })
+  expect(payloads.status).toBe('created')
+  expect(onlyKey(payloads.upload_keys.master_key)[1]).not.toBe(store.master_key)
+  expect(wrongSignatures(payloads, store)).toEqual([])
+  const changed = differences(before, await rows(store, folder))
+  expectOwnRows(store, changed)
+  expect(changed).toEqual(expect.arrayContaining(ownRows(store).slice(0, 2)))
+
+  expect(await outcome(store, folder)).toMatchObject({
+    code: 'resumed',
+    payloads: { ...payloads, status: 'resumed' },
+    isChanged: false,
+  })
+})
+
+test.each(STRAY)('%s: a passphrase is refused, and the plain store stays as it is', async (name) => {
+  const store = sdkStore(name)
+  for (const passphrase of ['', 'x']) {
+    await expectRefused('STORE_PASSPHRASE', store, place(store), { passphrase })
+    await expectRefused('STORE_PASSPHRASE', store, place(store), { passphrase, reset: true })
+  }
+})
+
+test('an imported identity is the one that the homeserver serves', async () => {
+  const store = sdkStore('sdk-0.18-imported')
+  const serverKeys = readFixture('sdk-0.18-imported.keys-query.json') as KeysQueryAnswer
+  const { upload_keys } = await bootstrap(store, place(store))
+  const folder = place(store)
+  const informed = await bootstrap(store, folder, { serverKeys })
+  expect(informed.upload_keys).toEqual(upload_keys)
+  expect(informed).toMatchObject({ status: 'published', missing: [], warnings: [] })
+})
+
+test.each(SOME)('%s: older and newer schemas than those known are refused', async (name) => {
+  const store = sdkStore(name)
+  for (const schema of [1, 8, 20]) {
+    const folder = place(store)
+    await change(folder, "UPDATE kv SET value = ? WHERE key = 'version'", Uint8Array.of(schema))
+    await expectRefused('STORE_VERSION', store, folder)
+    await expectRefused('STORE_VERSION', store, folder, { reset: true })
+  }
+})
+
+test.each(SOME)('%s: what somebody else has made in the store stays, and does nothing', async (name) => {
+  const store = sdkStore(name)
+  const folder = place(store)
+  await change(folder, 'CREATE TABLE theirs (what TEXT)')
+  await change(folder, 'INSERT INTO theirs VALUES (?)', 'a row')
+  await change(folder, 'CREATE VIEW their_view AS SELECT key FROM kv')
+  await change(folder, 'CREATE INDEX their_index ON kv (value)')
+  for (const table of ['kv', 'identity', 'device']) {
+    for (const event of ['INSERT', 'UPDATE', 'DELETE']) {
+      const trigger = `their_${table}_${event}`
+      const action = `INSERT INTO theirs VALUES ('${trigger}')`
+      await change(folder, `CREATE TRIGGER ${trigger} AFTER ${event} ON ${table} BEGIN ${action}; END`)
+    }
+  }
+  const before = await rows(store, folder)
+  expect(await bootstrap(store, folder, { reset: true })).toMatchObject({ status: 'created' })
+  expectOwnRows(store, differences(before, await rows(store, folder)))
+  expect(await query(folder, 'SELECT what FROM theirs')).toEqual([['a row']])
+  expect(await integrity(folder)).toBe('ok')
+})
+
+test.each(SOME)('%s: an identity without its account is refused', async (name) => {
+  const store = sdkStore(name)
+  const folder = place(store)
+  await change(folder, "DELETE FROM kv WHERE key = 'account'")
+  await expectRefused('STORE_CORRUPT', store, folder)
+  await expectRefused('STORE_CORRUPT', store, folder, { reset: true })
+})
+
+test.each(SOME)('%s: a row that its index does not find is not taken for a missing one', async (name) => {
+  const store = sdkStore(name)
+  for (const key of ['account', 'identity']) {
+    const folder = place(store)
+    await hide(folder, key)
+    await expectRefused('STORE_CORRUPT', store, folder)
+    await expectRefused('STORE_CORRUPT', store, folder, { reset: true })
+  }
+})
+
+/** Changes a key in the index of kv, so that looking for it finds nothing. */
+async function hide(folder: string, key: string): Promise<void> {
+  const sql = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_kv_1'"
+  const [root] = await query(folder, sql)
+  const file = readFileSync(join(folder, DATABASE))
+  const places = [...walk(file, root![0] as number)].map(({ start, end }) => {
+    const at = file.subarray(start, end).indexOf(key)
+    return at < 0 ? at : start + at
+  })
+  const at = Math.max(...places)
+  expect(at).toBeGreaterThan(0)
+  file[at + 1]! ^= 1
+  writeFileSync(join(folder, DATABASE), file)
+}
+
+async function expectRefused(
+  code: string,
+  store: SdkStore,
+  folder: string,
+  options?: BootstrapOptions,
+): Promise<void> {
+  expect(await outcome(store, folder, options)).toEqual({ code, isChanged: false })
+}
+
+/** The rows that a call may write, as `differences` names them. */
+function ownRows({ identity, user_id, device_id, passphrase, file }: SdkStore): string[] {
+  const [user, device] = passphrase === undefined ? [user_id, device_id] : ['*', '*']
+  const how = identity === 'complete' ? 'changed' : 'added'
+  const own = [`kv identity: ${how}`, `identity ${user}: ${how}`, `device ${user} ${device}: changed`]
+  return file.includes('stray-cipher') ? [...own, 'kv cipher: removed'] : own
+}
+
+/** No other rows, at most one row in each table; but a stray cipher is always removed. */
+function expectOwnRows(store: SdkStore, changed: string[]): void {
+  const own = ownRows(store)
+  expect(changed.filter((row, n) => !own.includes(row) || changed.indexOf(row) < n)).toEqual([])
+  expect(changed.includes('kv cipher: removed')).toBe(own.includes('kv cipher: removed'))
+}
+
+interface Row {
+  name: string
+  id: string
+  value: string
+}
+
+/** All rows of a store, its schema, and its settings, which are in the header of the file. */
+async function rows({ passphrase }: SdkStore, folder: string): Promise<Row[]> {
+  const tables = (await content(folder)) as [table: string, [{ values: unknown[][] }?]][]
+  const schema = await query(folder, 'SELECT * FROM sqlite_master')
+  const found = [...tables, ['sqlite_master', [{ values: schema }]] as const].flatMap(([table, [result]]) =>
+    (result?.values ?? []).map((row): Row => {
+      const columns = row.map((value) =>
+        value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : JSON.stringify(value),
+      )
+      const hasKey = ['kv', 'identity', 'device'].includes(table)
+      const key = hasKey ? columns.slice(0, -1) : columns
+      // Encrypted stores name users and devices by hashes.
+      const shown = passphrase !== undefined && table !== 'kv' && hasKey ? key.map(() => '*') : key
+      const value = hasKey ? columns.at(-1)! : ''
+      return { name: [table, ...shown].join(' ').replaceAll('"', ''), id: [table, ...key].join('\0'), value }
+    }),
+  )
+  expect(new Set(found.map(({ id }) => id)).size).toBe(found.length)
+  const header = readFileSync(join(folder, DATABASE)).subarray(0, 72)
+  const settings = [header.subarray(16, 24), header.subarray(40)].map((part) => part.toString('hex')).join()
+  return [...found, { name: 'settings', id: 'settings', value: settings }]
+}
+
+function differences(before: Row[], after: Row[]): string[] {
+  const [earlier, later] = [before, after].map((rows) => new Map(rows.map((row) => [row.id, row.value])))
+  const removed = before.filter(({ id }) => !later!.has(id)).map(({ name }) => `${name}: removed`)
+  const added = after.filter(({ id }) => !earlier!.has(id)).map(({ name }) => `${name}: added`)
+  const changed = after.filter(({ id, value }) => earlier!.has(id) && earlier!.get(id) !== value)
+  return [...removed, ...added, ...changed.map(({ name }) => `${name}: changed`)]
+}

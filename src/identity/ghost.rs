@@ -1,0 +1,285 @@
+//! A ghost: the account of its device, and its cross-signing identity if it has one.
+
+use matrix_sdk_crypto::{
+    OwnUserIdentityData, SignatureError,
+    olm::Account,
+    types::{CrossSigningKey, DeviceKeys},
+};
+use ruma::{DeviceId, UserId};
+use serde_json::json;
+
+use super::{
+    payloads::{Payloads, Status},
+    private::PrivateKeys,
+};
+use crate::{
+    error::{Error, ErrorCode, Result},
+    keys::{PublicIdentity, check_signed_by_key},
+    store::{Changes, DeviceRecord, Rows},
+};
+
+/// What a store holds of a ghost, checked against each other; or a new ghost.
+pub struct Ghost {
+    account: Account,
+    is_new: bool,
+    keys: Option<PrivateKeys>,
+    /// The public identity as the store records it.
+    recorded: Option<PublicIdentity>,
+    device: Option<DeviceRecord>,
+}
+
+/// A bootstrapped ghost: what to upload, and what to write into the store.
+pub struct Bootstrapped {
+    pub status: Status,
+    pub payloads: Payloads,
+    pub changes: Changes,
+}
+
+impl Ghost {
+    /// Makes an account. Its identity comes with the bootstrap.
+    pub fn new(user_id: &UserId, device_id: &DeviceId) -> Self {
+        let account = Account::with_device_id(user_id, device_id);
+        Self { account, is_new: true, keys: None, recorded: None, device: None }
+    }
+
+    /// Checks that the rows belong to this user and device, and to each other. One damaged bit must
+    /// neither cost an identity nor give payloads that nobody can verify.
+    ///
+    /// With `ignores_identity`, the identity is about to be replaced, and may be damaged.
+    pub async fn from_rows(
+        rows: Rows,
+        user_id: &UserId,
+        device_id: &DeviceId,
+        ignores_identity: bool,
+    ) -> Result<Self> {
+        let Rows { account, private_identity, public_identity, device } = rows;
+        check_account(&account, user_id, device_id)?;
+        if let Some(device) = &device {
+            check_device(&device.device_keys, &account)?;
+        }
+        let mut ghost = Self { account, is_new: false, keys: None, recorded: None, device };
+        if ignores_identity {
+            return Ok(ghost);
+        }
+        if let Some(identity) = &private_identity {
+            ghost.keys = PrivateKeys::check(identity, user_id).await?;
+        }
+        ghost.recorded = public_identity.map(|identity| PublicIdentity {
+            master_key: identity.master_key().as_ref().clone(),
+            self_signing_key: identity.self_signing_key().as_ref().clone(),
+            user_signing_key: identity.user_signing_key().as_ref().clone(),
+        });
+        ghost.check_recorded()?;
+        Ok(ghost)
+    }
+
+    fn check_recorded(&self) -> Result<()> {
+        let (Some(keys), Some(recorded)) = (&self.keys, &self.recorded) else { return Ok(()) };
+        if !is_same_identity(&keys.public, recorded) {
+            return Err(Error::corrupt("its public identity is not that of its private keys"));
+        }
+        recorded.check_signatures().map_err(|_| bad_signature("public identity"))
+    }
+
+    /// The public master key, in unpadded base64, of the identity whose private keys the store holds.
+    pub fn master_key(&self) -> Option<String> {
+        self.keys.as_ref().and_then(|keys| master_key(&keys.public))
+    }
+
+    /// `IDENTITY_INCOMPLETE` if the store knows an identity of the user without its private keys: the
+    /// homeserver has got it from elsewhere, and a new identity would replace it.
+    pub fn check_not_foreign(&self) -> Result<()> {
+        let foreign = self.recorded.as_ref().filter(|_| self.keys.is_none());
+        let Some(master_key) = foreign.and_then(master_key) else { return Ok(()) };
+        Err(Error::new(
+            ErrorCode::IdentityIncomplete,
+            format!(
+                "it knows the identity with the master key {master_key}, but holds none of its private keys. Call \
+                 again with serverKeys, which tell whether the homeserver still has that identity, or replace it \
+                 with the option reset, after which whoever verified this user has to do so again"
+            ),
+        ))
+    }
+
+    /// Keeps the identity if there is one, makes one if there is none, and signs the device.
+    ///
+    /// `served` is the identity that the homeserver serves, if it is known and has all three keys.
+    pub async fn bootstrap(mut self, served: Option<&PublicIdentity>) -> Result<Bootstrapped> {
+        match self.keys.take() {
+            Some(keys) => self.resume(&keys, served),
+            None => self.create().await,
+        }
+    }
+
+    async fn create(self) -> Result<Bootstrapped> {
+        let failed = |_| Error::internal("the SDK made an identity that cannot be used");
+        let (identity, _, _) = self.account.bootstrap_cross_signing().await;
+        let keys = PrivateKeys::check(&identity, self.account.user_id()).await?;
+        let keys = keys.ok_or_else(|| Error::internal("the SDK made an incomplete identity"))?;
+        let payloads = self.payloads(&keys, keys.public.clone()).map_err(failed)?;
+        payloads.check().map_err(failed)?;
+        let changes = Changes {
+            account: self.is_new.then(|| self.account.pickle()),
+            private_identity: Some(identity.pickle().await),
+            public_identity: Some(own_identity(&payloads)?),
+            device: Some(self.signed_device(&payloads)?),
+        };
+        Ok(Bootstrapped { status: Status::Created, payloads, changes })
+    }
+
+    fn resume(self, keys: &PrivateKeys, served: Option<&PublicIdentity>) -> Result<Bootstrapped> {
+        let identity = self.public_identity(keys, served)?;
+        let payloads =
+            self.payloads(keys, identity).map_err(|_| Error::internal("the device cannot be signed"))?;
+        payloads.check().map_err(|_| bad_signature("identity"))?;
+        let mut changes = Changes::default();
+        if self.recorded.is_none() {
+            changes.public_identity = Some(own_identity(&payloads)?);
+        }
+        if !self.is_device_signed(keys)? {
+            changes.device = Some(self.signed_device(&payloads)?);
+        }
+        Ok(Bootstrapped { status: Status::Resumed, payloads, changes })
+    }
+
+    /// The public identity with the signatures that it is published with.
+    ///
+    /// The SDK keeps them beside the private keys of an identity that it made. An identity that was
+    /// imported has none there: then they stand in the public identity.
+    fn public_identity(&self, keys: &PrivateKeys, served: Option<&PublicIdentity>) -> Result<PublicIdentity> {
+        let candidates = [Some(&keys.public), self.recorded.as_ref(), served];
+        let same =
+            candidates.into_iter().flatten().filter(|identity| is_same_identity(&keys.public, identity));
+        for identity in same {
+            match identity.check_signatures() {
+                Ok(()) => {
+                    return Ok(PublicIdentity {
+                        master_key: self.sign(&identity.master_key)?,
+                        ..identity.clone()
+                    });
+                }
+                Err(SignatureError::NoSignatureFound) => {}
+                Err(_) => return Err(bad_signature("identity")),
+            }
+        }
+        Err(Error::new(
+            ErrorCode::IdentityIncomplete,
+            "it holds the private keys of a cross-signing identity, but not the signatures of its public keys. Call \
+             again with serverKeys, from which they can be taken, or make a new identity with the option reset, \
+             after which whoever verified this user has to do so again",
+        ))
+    }
+
+    /// The master key with the device's signature, and its own if it has one. Signatures of other
+    /// devices are left out: nothing here could check them.
+    fn sign(&self, master_key: &CrossSigningKey) -> Result<CrossSigningKey> {
+        for checked in
+            [self.account.device_keys().has_signed(master_key), check_signed_by_key(master_key, master_key)]
+        {
+            match checked {
+                Ok(()) | Err(SignatureError::NoSignatureFound) => {}
+                Err(_) => return Err(bad_signature("master key")),
+            }
+        }
+        let mut signed = master_key.clone();
+        keep_own_signature(&mut signed);
+        self.account
+            .sign_cross_signing_key(&mut signed)
+            .map_err(|_| Error::internal("the device cannot sign the master key"))?;
+        Ok(signed)
+    }
+
+    fn payloads(
+        &self,
+        keys: &PrivateKeys,
+        identity: PublicIdentity,
+    ) -> std::result::Result<Payloads, SignatureError> {
+        let mut device_keys = self.account.device_keys();
+        keys.sign_device(&mut device_keys)?;
+        let mut cross_signed = self.account.static_data().unsigned_device_keys();
+        keys.sign_device(&mut cross_signed)?;
+        Ok(Payloads::new(identity, device_keys, cross_signed, self.account.shared()))
+    }
+
+    /// Whether the store records the device with the signature of the self-signing key.
+    fn is_device_signed(&self, keys: &PrivateKeys) -> Result<bool> {
+        let Some(device) = &self.device else { return Ok(false) };
+        match keys.public.check_device(&device.device_keys) {
+            Ok(()) => Ok(true),
+            Err(SignatureError::NoSignatureFound) => Ok(false),
+            Err(_) => Err(bad_signature("device")),
+        }
+    }
+
+    /// The SDK signs the device for the server, and leaves its own record of it unsigned until it reads
+    /// the device back from there. The ghost's own machine should not have to wait for that.
+    fn signed_device(&self, payloads: &Payloads) -> Result<DeviceRecord> {
+        let keys = payloads.device_keys.clone();
+        match &self.device {
+            Some(device) => device.clone().with_keys(keys),
+            None => DeviceRecord::own(keys),
+        }
+    }
+}
+
+fn check_account(account: &Account, user_id: &UserId, device_id: &DeviceId) -> Result<()> {
+    if account.user_id() == user_id && account.device_id() == device_id {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::AccountMismatch,
+        format!(
+            "it belongs to {} with device {}, not to {user_id} with device {device_id}. Give each device of each user \
+             a store of its own",
+            account.user_id(),
+            account.device_id(),
+        ),
+    ))
+}
+
+fn check_device(recorded: &DeviceKeys, account: &Account) -> Result<()> {
+    let own = account.static_data().unsigned_device_keys();
+    let is_same = (&recorded.user_id, &recorded.device_id, &recorded.keys, &recorded.dehydrated)
+        == (&own.user_id, &own.device_id, &own.keys, &own.dehydrated);
+    if !is_same {
+        return Err(Error::corrupt("its device is not that of its account"));
+    }
+    recorded.check_self_signature().map_err(|_| bad_signature("device"))
+}
+
+fn is_same_identity(ours: &PublicIdentity, other: &PublicIdentity) -> bool {
+    let same = |ours: &CrossSigningKey, other: &CrossSigningKey| {
+        (&ours.user_id, &ours.usage, &ours.keys) == (&other.user_id, &other.usage, &other.keys)
+    };
+    same(&ours.master_key, &other.master_key)
+        && same(&ours.self_signing_key, &other.self_signing_key)
+        && same(&ours.user_signing_key, &other.user_signing_key)
+}
+
+/// Leaves a key only the signature that it made itself.
+fn keep_own_signature(key: &mut CrossSigningKey) {
+    let own = key.get_first_key_and_id().and_then(|(key_id, _)| {
+        let signature = key.signatures.get_signature(&key.user_id, key_id)?;
+        Some((key_id.to_owned(), signature))
+    });
+    key.signatures.clear();
+    if let Some((key_id, signature)) = own {
+        key.signatures.add_signature(key.user_id.clone(), key_id, signature);
+    }
+}
+
+fn master_key(identity: &PublicIdentity) -> Option<String> {
+    identity.master_key.get_first_key_and_id().map(|(_, key)| key.to_base64())
+}
+
+fn bad_signature(of: &str) -> Error {
+    Error::corrupt(format_args!("a signature of its {of} is wrong"))
+}
+
+/// The SDK exposes no constructor for the public identity, so this builds its stored form.
+fn own_identity(payloads: &Payloads) -> Result<OwnUserIdentityData> {
+    let mut stored = json!(payloads.upload_keys);
+    stored["user_id"] = json!(payloads.device_keys.user_id);
+    stored["verified"] = json!("Verified");
+    serde_json::from_value(stored).map_err(|_| Error::internal("the SDK does not know its own identity"))
+}

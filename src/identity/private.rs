@@ -1,0 +1,104 @@
+//! The private half of a cross-signing identity.
+
+use matrix_sdk_crypto::{
+    SignatureError,
+    olm::PrivateCrossSigningIdentity,
+    types::{CrossSigningKey, DeviceKeys},
+    vodozemac::Ed25519SecretKey,
+};
+use ruma::{UserId, encryption::KeyUsage, events::secret::request::SecretName};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{Error, ErrorCode, Result},
+    keys::{PublicIdentity, signed_text},
+};
+
+/// The three private keys, each checked against the public key that stands beside it.
+pub struct PrivateKeys {
+    pub public: PublicIdentity,
+    self_signing: Ed25519SecretKey,
+}
+
+impl PrivateKeys {
+    /// `None` if the identity holds no private key at all.
+    pub async fn check(identity: &PrivateCrossSigningIdentity, user: &UserId) -> Result<Option<Self>> {
+        if identity.user_id() != user {
+            return Err(Error::corrupt("its private identity belongs to another user than its account"));
+        }
+        let master = identity.master_public_key().await.map(|key| key.as_ref().clone());
+        let self_signing = identity.self_signing_public_key().await.map(|key| key.as_ref().clone());
+        let user_signing = identity.user_signing_public_key().await.map(|key| key.as_ref().clone());
+        let (master_key, self_signing_key, user_signing_key) = match (master, self_signing, user_signing) {
+            (None, None, None) => return Ok(None),
+            (Some(master), Some(self_signing), Some(user_signing)) => (master, self_signing, user_signing),
+            (master, self_signing, user_signing) => {
+                return Err(incomplete(&[
+                    ("master key", master.is_none()),
+                    ("self-signing key", self_signing.is_none()),
+                    ("user-signing key", user_signing.is_none()),
+                ]));
+            }
+        };
+        let public = PublicIdentity { master_key, self_signing_key, user_signing_key };
+        let secret = async |name, public, usage| secret(identity, &name, public, &usage, user).await;
+        secret(SecretName::CrossSigningMasterKey, &public.master_key, KeyUsage::Master).await?;
+        secret(SecretName::CrossSigningUserSigningKey, &public.user_signing_key, KeyUsage::UserSigning)
+            .await?;
+        let self_signing =
+            secret(SecretName::CrossSigningSelfSigningKey, &public.self_signing_key, KeyUsage::SelfSigning)
+                .await?;
+        Ok(Some(Self { public, self_signing }))
+    }
+
+    /// Signs a device with the self-signing key. The SDK does so only in an `OlmMachine`, which reads
+    /// the account back from the store several times.
+    pub fn sign_device(&self, device: &mut DeviceKeys) -> std::result::Result<(), SignatureError> {
+        let signature = self.self_signing.sign(signed_text(device)?.as_bytes());
+        let (key_id, _) = self
+            .public
+            .self_signing_key
+            .get_first_key_and_id()
+            .ok_or(SignatureError::UnsupportedAlgorithm)?;
+        let (signer, key_id) = (device.user_id.clone(), key_id.to_owned());
+        device.signatures.add_signature(signer, key_id, signature);
+        Ok(())
+    }
+}
+
+/// A private key, if its public half is the one that stands beside it.
+async fn secret(
+    identity: &PrivateCrossSigningIdentity,
+    name: &SecretName,
+    public: &CrossSigningKey,
+    usage: &KeyUsage,
+    user: &UserId,
+) -> Result<Ed25519SecretKey> {
+    let seed = identity.export_secret(name).await.map(Zeroizing::new);
+    let secret = seed.and_then(|seed| Ed25519SecretKey::from_base64(&seed).ok());
+    let fits = |secret: &Ed25519SecretKey| {
+        let key = secret.public_key();
+        public.user_id == user
+            && public.usage.contains(usage)
+            && public.keys.iter().count() == 1
+            && public.get_first_key_and_id().is_some_and(|(id, found)| {
+                found == key && id.as_str() == format!("ed25519:{}", key.to_base64())
+            })
+    };
+    secret.filter(fits).ok_or_else(|| {
+        Error::corrupt("a private key of its identity does not belong to the public key beside it")
+    })
+}
+
+fn incomplete(keys: &[(&str, bool)]) -> Error {
+    let missing: Vec<&str> = keys.iter().filter(|(_, missing)| *missing).map(|(name, _)| *name).collect();
+    Error::new(
+        ErrorCode::IdentityIncomplete,
+        format!(
+            "it holds a cross-signing identity without the private {}: the identity was imported from elsewhere. \
+             Import the rest, or make a new identity with the option reset, after which whoever verified this user \
+             has to do so again",
+            missing.join(" and ")
+        ),
+    )
+}

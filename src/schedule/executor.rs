@@ -1,0 +1,79 @@
+//! The threads on which calls run. They are not the JavaScript thread, and not those of libuv, which the
+//! rest of the application needs.
+
+use std::{future::Future, sync::LazyLock};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinError,
+};
+
+use crate::error::{Error, Result};
+
+/// How many bootstraps run at once. The rest wait in order.
+const AT_ONCE: usize = 4;
+
+/// One thread that keeps order, and those that work. They live as long as the process: when a worker
+/// thread of Node ends, they go on.
+static RUNTIME: LazyLock<std::result::Result<Runtime, String>> = LazyLock::new(|| {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(AT_ONCE)
+        .thread_name("crypto-helper")
+        .enable_time()
+        .build()
+        .map_err(|error| error.to_string())
+});
+
+/// Runs `work` and hands its outcome to `settle`, exactly once, even if it panics.
+pub fn spawn<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+    settle: impl FnOnce(Result<T>) + Send + 'static,
+) {
+    match &*RUNTIME {
+        Ok(runtime) => {
+            runtime.spawn(async {
+                settle(tokio::spawn(work).await.unwrap_or_else(|error| Err(panicked(&error))));
+            });
+        }
+        Err(reason) => settle(Err(Error::internal(format_args!("cannot start threads: {reason}")))),
+    }
+}
+
+/// Runs `work` on a thread that may block, when one of the few is free.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(panicked(&error)))
+}
+
+/// Waits for a future of the SDK's. For the threads of [`blocking`].
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Handle::current().block_on(future)
+}
+
+/// Never the panic's own text: it may quote the key that it failed on.
+fn panicked(error: &JoinError) -> Error {
+    Error::internal(if error.is_panic() { "the work panicked" } else { "the work was cancelled" })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::error::ErrorCode;
+
+    #[test]
+    fn a_panic_becomes_an_error_on_every_thread() {
+        let (sender, outcomes) = mpsc::channel();
+        let on_worker = sender.clone();
+        spawn(async { blocking::<()>(|| panic!("expected by the test")).await }, move |outcome| {
+            on_worker.send(outcome).unwrap();
+        });
+        spawn::<()>(async { panic!("expected by the test") }, move |outcome| sender.send(outcome).unwrap());
+        for outcome in outcomes.iter().take(2) {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.code, ErrorCode::Internal);
+            assert!(!error.message.contains("expected by the test"));
+        }
+    }
+}

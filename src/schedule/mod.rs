@@ -1,0 +1,4 @@
+//! When and where calls run.
+
+pub mod executor;
+pub mod queue;

@@ -1,0 +1,60 @@
+//! Lets the calls of this process for one store wait for each other.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+type Stores = HashMap<PathBuf, Arc<AsyncMutex<()>>>;
+
+static STORES: LazyLock<Mutex<Stores>> = LazyLock::new(Mutex::default);
+
+/// The right to work on one store. When this is dropped, the next call in line gets it.
+pub struct Turn {
+    store: PathBuf,
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+/// Waits for the calls for this store that came before.
+pub async fn turn(store: &Path) -> Turn {
+    let line = Arc::clone(stores().entry(store.to_owned()).or_default());
+    Turn { store: store.to_owned(), guard: Some(line.lock_owned().await) }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut stores = stores();
+        self.guard = None;
+        // One reference is the map's own, so nobody waits any more.
+        if stores.get(&self.store).is_some_and(|line| Arc::strong_count(line) == 1) {
+            stores.remove(&self.store);
+        }
+    }
+}
+
+fn stores() -> std::sync::MutexGuard<'static, Stores> {
+    // No code that can panic runs under this lock.
+    STORES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn turns_come_in_order_and_leave_nothing_behind() {
+        let store = Path::new("/a/store");
+        let first = turn(store).await;
+        let second = tokio::spawn(turn(store));
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        assert!(stores().contains_key(store));
+
+        drop(first);
+        drop(second.await.unwrap());
+        assert!(!stores().contains_key(store));
+    }
+}

@@ -1,0 +1,306 @@
+//! A store that exists already. It is held, so that nobody else can open it, from the first look to
+//! the last write.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+    time::Duration,
+};
+
+use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
+
+use super::{
+    codec::{Codec, ENCRYPTED_PREFIX, is_encrypted},
+    files::{DATABASE, FileIdentity, JOURNAL, LOG, LOG_INDEX, companion, remove_if_there},
+    new_database, open_handles,
+    rows::{self, Changes, Encoded, Rows},
+};
+use crate::error::{Error, ErrorCode, Result};
+
+/// The schemas whose rows this package can read and write.
+const SCHEMAS: std::ops::RangeInclusive<u8> = 9..=19;
+
+/// When this is dropped, the store is free again, and SQLite has emptied its log.
+pub struct HeldStore<'a> {
+    place: Place<'a>,
+    // Before the leftovers: fields are dropped in this order.
+    database: Connection,
+    _leftovers: Leftovers<'a>,
+}
+
+/// Where the store is, and which file it is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    folder: &'a Path,
+    file: FileIdentity,
+}
+
+impl Place<'_> {
+    /// Checks that the store is still where the caller has it.
+    fn check(&self) -> Result<()> {
+        match FileIdentity::of(&self.folder.join(DATABASE)) {
+            Ok(found) if found == self.file => Ok(()),
+            _ => Err(Error::gone()),
+        }
+    }
+}
+
+/// The files that SQLite leaves beside the database when it closes it.
+struct Leftovers<'a> {
+    place: Place<'a>,
+    /// The log, if it is this call that made it.
+    own_log: Option<FileIdentity>,
+}
+
+impl Drop for Leftovers<'_> {
+    fn drop(&mut self) {
+        let folder = self.place.folder;
+        if self.place.check().is_ok() {
+            // If it stays, it does no harm.
+            let _ = remove_spent_journal(folder);
+            return;
+        }
+        // SQLite leaves the log of a database that has lost its name. A new store there would take it
+        // for its own.
+        let log = companion(folder, LOG);
+        if self.own_log.is_some_and(|own| FileIdentity::of(&log).is_ok_and(|found| found == own)) {
+            let _ = fs::remove_file(log);
+        }
+    }
+}
+
+/// What a store holds, and how it is encoded.
+pub struct Content {
+    pub rows: Option<Rows>,
+    form: Form,
+}
+
+enum Form {
+    /// There are no tables. The SDK was interrupted before it made them.
+    Empty,
+    Tables {
+        codec: Codec,
+        stray_cipher: bool,
+    },
+}
+
+impl<'a> HeldStore<'a> {
+    /// `STORE_IN_USE` if somebody has the store open, in this process or another. Then nothing is
+    /// touched. Otherwise SQLite recovers what a crashed process left in the log.
+    pub fn hold(folder: &'a Path) -> Result<Self> {
+        open_handles::check_none(folder)?;
+
+        let path = folder.join(DATABASE);
+        let file = FileIdentity::of(&path).map_err(|error| Error::io("look at the database", &error))?;
+        let place = Place { folder, file };
+        let log = companion(folder, LOG);
+        let had_log = log.exists();
+        // Without CREATE: a database that somebody removes meanwhile must not come back empty.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(&path, flags)?;
+        // SQLite also opens what it may not write to, and leaves files beside it.
+        if database.is_readonly(MAIN_DB)? {
+            return Err(Error::io("write the database", &io::ErrorKind::PermissionDenied.into()));
+        }
+        database.busy_timeout(Duration::ZERO)?;
+        // Triggers belong to other programs. They must not run because of this package's writes.
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        // Every connection in WAL mode holds a shared lock, even an idle one. Exclusive locking mode
+        // wants that lock for itself, asks for it before it touches the log, and keeps it. It comes
+        // first: whatever reads from the database before it opens the log that others have.
+        database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        database.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(|error| {
+            match error.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DatabaseBusy) => Error::in_use("another process"),
+                Some(rusqlite::ErrorCode::ReadOnly) if has_unknown_format(&path) => {
+                    Error::corrupt("its header asks for a format that this SQLite cannot write")
+                }
+                _ => error.into(),
+            }
+        })?;
+        // A crashed process leaves its index of the log. Who holds a store exclusively has none there
+        // and removes none. Now nobody else can be using it.
+        remove_if_there(&companion(folder, LOG_INDEX))
+            .map_err(|error| Error::io("remove what a crashed process left", &error))?;
+        let own_log = if had_log { None } else { FileIdentity::of(&log).ok() };
+        Ok(Self { place, database, _leftovers: Leftovers { place, own_log } })
+    }
+
+    /// Reads the rows that a bootstrap is about, and nothing else.
+    pub fn read(&self, passphrase: Option<&str>) -> Result<Content> {
+        if self.is_empty()? {
+            return Ok(Content { rows: None, form: Form::Empty });
+        }
+        if !self.database.table_exists(None, "kv")? {
+            return Err(Error::corrupt("the database in it is not a Matrix crypto store"));
+        }
+        rows::check_table(&self.database, "kv")?;
+        self.check_schema()?;
+        let (codec, stray_cipher) = self.unlock(passphrase)?;
+        Ok(Content { rows: rows::read(&self.database, &codec)?, form: Form::Tables { codec, stray_cipher } })
+    }
+
+    /// One page is the most that a database without tables can have. A damaged header of a larger one
+    /// can make it look empty.
+    fn is_empty(&self) -> Result<bool> {
+        let number = |sql: &str| self.database.query_row(sql, (), |row| row.get::<_, u64>(0));
+        if number("SELECT count(*) FROM sqlite_master")? > 0 {
+            return Ok(false);
+        }
+        let page_size = number("PRAGMA page_size")?;
+        let length = fs::metadata(self.place.folder.join(DATABASE))
+            .map_err(|error| Error::io("look at the database", &error))?
+            .len();
+        if number("PRAGMA page_count")? <= 1 && length <= page_size {
+            Ok(true)
+        } else {
+            Err(Error::corrupt("the database in it has pages, but no tables"))
+        }
+    }
+
+    fn check_schema(&self) -> Result<()> {
+        let version = rows::value(&self.database, "version")?;
+        let Some(&[version]) = version.as_ref().map(|version| version.as_slice()) else {
+            return Err(Error::corrupt("the version of its schema is missing"));
+        };
+        if SCHEMAS.contains(&version) {
+            return Ok(());
+        }
+        let (oldest, newest) = (SCHEMAS.start(), SCHEMAS.end());
+        let advice = if version < *oldest {
+            format!(
+                "this package knows none below {oldest}. Open it once with @matrix-org/matrix-sdk-crypto-nodejs \
+                 0.3 or newer, which upgrades it, then call again"
+            )
+        } else {
+            format!(
+                "this package knows none above {newest}: a newer Matrix SDK wrote it. Update rust-crypto-helper"
+            )
+        };
+        Err(Error::new(ErrorCode::StoreVersion, format!("it has schema {version}, {advice}")))
+    }
+
+    /// Finds out how the store is encoded. The SDK asks less: it writes a cipher into a plain store
+    /// that it gets a passphrase for, after which neither it nor anybody else can open the store.
+    fn unlock(&self, passphrase: Option<&str>) -> Result<(Codec, bool)> {
+        let refuse = |message: &str| Err(Error::new(ErrorCode::StorePassphrase, message));
+
+        let Some(cipher) = rows::value(&self.database, "cipher")? else {
+            return match passphrase {
+                None => Ok((Codec::Plain, false)),
+                Some(_) => refuse("it is not encrypted. Give no passphrase"),
+            };
+        };
+        let account = rows::value(&self.database, "account")?;
+        let is_stray = account.is_some_and(|account| !is_encrypted(&account));
+        if is_stray && self.has_encrypted_rows()? {
+            return Err(Error::corrupt("it holds plain rows beside encrypted ones"));
+        }
+        match passphrase {
+            None if is_stray => Ok((Codec::Plain, true)),
+            Some(_) if is_stray => refuse(
+                "it is not encrypted, but somebody opened it with a passphrase, and since then nothing can open it. \
+                 Call once without a passphrase, which repairs it",
+            ),
+            None if Codec::unlock(&cipher, "").is_ok() => refuse(
+                "it is encrypted, and its passphrase is the empty string, as matrix-bot-sdk makes it. Give that \
+                 passphrase",
+            ),
+            None => refuse("it is encrypted. Give its passphrase"),
+            Some(passphrase) => Ok((Codec::unlock(&cipher, passphrase)?, false)),
+        }
+    }
+
+    /// Looks at every row of the SDK's tables. It is needed once, before a stray cipher is removed.
+    fn has_encrypted_rows(&self) -> Result<bool> {
+        let mut columns = self.database.prepare(
+            "SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
+             WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%' AND columns.type = 'BLOB'",
+        )?;
+        let quoted = |name: String| format!("\"{}\"", name.replace('"', "\"\""));
+        let mut columns = columns.query(())?;
+        while let Some(column) = columns.next()? {
+            let (table, column) = (quoted(column.get(0)?), quoted(column.get(1)?));
+            let sql = format!(
+                "SELECT EXISTS (SELECT 1 FROM {table} WHERE substr(CAST({column} AS BLOB), 1, ?1) = ?2)"
+            );
+            if self.database.query_row(&sql, (ENCRYPTED_PREFIX.len(), ENCRYPTED_PREFIX), |row| row.get(0))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes what has changed, and nothing else, in one transaction. Then lets the store go.
+    pub fn finish(mut self, content: &Content, passphrase: Option<&str>, changes: &Changes) -> Result<()> {
+        let has_written = match &content.form {
+            Form::Empty => {
+                self.check_still_alone()?;
+                new_database::fill(&mut self.database, passphrase, changes)?;
+                true
+            }
+            Form::Tables { stray_cipher: false, .. } if changes.is_empty() => false,
+            Form::Tables { codec, stray_cipher } => {
+                self.write(&Encoded::new(codec, changes)?, *stray_cipher)?;
+                true
+            }
+        };
+        self.close(has_written)
+    }
+
+    fn write(&mut self, rows: &Encoded, removes_cipher: bool) -> Result<()> {
+        let transaction = Transaction::new_unchecked(&self.database, TransactionBehavior::Immediate)?;
+        if removes_cipher {
+            transaction.execute("DELETE FROM kv WHERE key = 'cipher'", ())?;
+        }
+        rows.write(&transaction)?;
+        // This is the last moment at which the store is as it was.
+        self.check_still_alone()?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Locks do not stop an `OlmMachine` in this process that opens the store meanwhile.
+    fn check_still_alone(&self) -> Result<()> {
+        self.place.check()?;
+        open_handles::check_only_ours(self.place.folder)
+    }
+
+    /// Empties the log and lets the store go. Dropping does so too, but cannot say what went wrong.
+    fn close(self, has_written: bool) -> Result<()> {
+        let Self { place, database, _leftovers } = self;
+        let emptied = database
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+            .and_then(|()| database.close().map_err(|(_, error)| error));
+        if place.check().is_err() {
+            return Err(if has_written { Error::gone_after_write() } else { Error::gone() });
+        }
+        match emptied {
+            // The change is on the disk, in the log, where the next opening finds it. A rejection would
+            // say that nothing has changed, and keep the payloads of the new identity back.
+            Err(_) if has_written => Ok(()),
+            emptied => Ok(emptied?),
+        }
+    }
+}
+
+/// Whether the header asks for another format than a rollback journal (1) or a write-ahead log (2).
+/// SQLite then takes the file for one that may not be written.
+fn has_unknown_format(database: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = File::open(database).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[18..].iter().any(|version| !(1..=2).contains(version))
+}
+
+/// A database that is not in WAL mode has a rollback journal. Who holds it exclusively leaves that
+/// journal behind, with a wiped header: this is how SQLite knows that it is spent.
+fn remove_spent_journal(folder: &Path) -> io::Result<()> {
+    let path = companion(folder, JOURNAL);
+    let mut first = [0];
+    match File::open(&path).and_then(|mut journal| journal.read(&mut first)) {
+        Ok(_) if first == [0] => remove_if_there(&path),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,22 @@
+//! A store on the disk: its folder, its lock, its database, its rows. Nothing here knows what the rows
+//! mean.
+
+mod codec;
+mod files;
+mod folder;
+mod held;
+mod lock;
+mod new_database;
+pub mod open_handles;
+mod path;
+mod rows;
+mod staging;
+
+pub use self::{
+    folder::StoreFolder,
+    held::HeldStore,
+    new_database::create as create_database,
+    path::resolve,
+    rows::{Changes, DeviceRecord, Rows},
+    staging::Staging,
+};
