@@ -5,7 +5,7 @@ module.exports = {
   testMatch: ['<rootDir>/__test__/*.spec.ts'],
   transform: { '\\.ts$': ['ts-jest', { tsconfig: 'tsconfig.json', diagnostics: true }] },
   // As a user writes it: the name, not a path.
-  moduleNameMapper: { '^rust-crypto-helper$': '<rootDir>/load.js' },
+  moduleNameMapper: { '^rust-crypto-helper$': '<rootDir>/index.js' },
   // Many stores are made and killed here; what is slow is the disk of a busy machine.
   testTimeout: 120_000,
 }

@@ -15,7 +15,7 @@ import {
 import { isNativeError } from 'node:util/types'
 import { join } from 'node:path'
 import { bootstrapCrossSigning, type BootstrapOptions } from 'rust-crypto-helper'
-import { change, content, query, record, setRecord } from './support/database'
+import { change, content, record, setRecord } from './support/database'
 import { runScript } from './support/processes'
 import { anything, generator } from './support/random'
 import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
@@ -80,7 +80,7 @@ describe('arguments', () => {
     ['options that are null', [USER_ID, DEVICE_ID, 'store', null]],
     ['options that are an array', [USER_ID, DEVICE_ID, 'store', []]],
     ['options that are a function', [USER_ID, DEVICE_ID, 'store', () => ({})]],
-    ['options that inherit', [USER_ID, DEVICE_ID, 'store', Object.create({ reset: true })]],
+    ['a wrong option that is inherited', [USER_ID, DEVICE_ID, 'store', Object.create({ reset: 1 })]],
     ['a misspelt option', [USER_ID, DEVICE_ID, 'store', { passphras: 'secret' }]],
     ['a misspelt option without value', [USER_ID, DEVICE_ID, 'store', { passphras: undefined }]],
     ['a passphrase that is null', [USER_ID, DEVICE_ID, 'store', { passphrase: null }]],
@@ -310,14 +310,35 @@ describe('stores', () => {
     expect((await runScript(script)).stdout).toBe('STORE_IN_USE\nresumed\n')
   })
 
-  test('INTERNAL: what cannot be handed over is a rejection too, and Node lives on', async () => {
+  test.each<[string, object]>([
+    ['inherited', Object.create({ passphrase: 'secret' }) as object],
+    ['not enumerable', Object.defineProperty({}, 'passphrase', { value: 'secret' })],
+    [
+      'from a getter of a class',
+      new (class {
+        get passphrase() {
+          return 'secret'
+        }
+      })(),
+    ],
+    ['from a proxy', new Proxy({}, { get: (_, name) => (name === 'passphrase' ? 'secret' : undefined) })],
+  ])('a passphrase that is %s is not overlooked', async (_, options) => {
+    await bootstrapCrossSigning(USER_ID, DEVICE_ID, store, options)
+    expect((await failure(USER_ID, DEVICE_ID, store)).code).toBe('STORE_PASSPHRASE')
+  })
+
+  test('a host that replaces functions of JavaScript later breaks nothing and changes nothing', async () => {
     const script = `
-      const call = () => bootstrapCrossSigning('${USER_ID}', '${DEVICE_ID}', ${JSON.stringify(store)})
-      const parse = JSON.parse
-      JSON.parse = () => { throw new Error('broken by the host') }
-      call().catch((error) => console.log(error.code)).then(() => { JSON.parse = parse })
-        .then(call).then(({ status }) => console.log(status))`
-    expect((await runScript(script)).stdout).toBe('INTERNAL\nresumed\n')
+      const call = () => bootstrapCrossSigning('${USER_ID}', '${DEVICE_ID}', ${JSON.stringify(store)}, { reset: false })
+      const { log } = console
+      const stringify = JSON.stringify
+      call().then(async (first) => {
+        const refuse = () => { throw new Error('replaced by the host') }
+        JSON.parse = JSON.stringify = Object.keys = Object.entries = Reflect.get = Object.getPrototypeOf = refuse
+        const second = await call()
+        log(second.status, stringify(second.upload_keys) === stringify(first.upload_keys))
+      })`
+    expect((await runScript(script)).stdout).toBe('resumed true\n')
   })
 
   test('after a failure the store resumes with the identity that it had', async () => {

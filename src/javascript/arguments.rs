@@ -1,18 +1,18 @@
 //! JavaScript's arguments, checked and copied. Anything may come in: a wrong type becomes an error
 //! to reject with, and so does whatever a getter or a proxy of the caller's throws.
 
-use napi::{
-    Env, Unknown, ValueType,
-    bindgen_prelude::{Array, FnArgs, FromNapiValue, Function, JsObjectValue, Object},
-};
+use napi::{Env, JsValue, Unknown, ValueType, bindgen_prelude::FromNapiValue};
 use ruma::{OwnedDeviceId, OwnedUserId};
 use zeroize::Zeroizing;
 
+use super::intrinsics;
 use crate::{
     error::{Error, ErrorCode, Result, clipped},
     homeserver::ServerKeys,
     request::{Options, Request, parse_device_id, parse_user_id},
 };
+
+const OPTIONS: [&str; 4] = ["passphrase", "reset", "busyTimeout", "serverKeys"];
 
 /// The longest wait that can be asked for, in milliseconds: that of JavaScript's own timers.
 const LONGEST_BUSY_TIMEOUT: f64 = 2_147_483_647.0;
@@ -44,74 +44,39 @@ pub fn read_query(
     Ok((user_id, device_id, server_keys))
 }
 
+/// Reads each option as JavaScript does (`options.passphrase`), so also one that is inherited, not
+/// enumerable, or comes from a proxy. A passphrase that is overlooked would leave the store plain.
 fn read_options(env: &Env, options: Unknown) -> Result<Options> {
     let mut read = Options::default();
     match type_of(options) {
         ValueType::Undefined => return Ok(read),
-        ValueType::Object if is_plain(env, options)? => {}
-        _ => return Err(invalid("options must be a plain object")),
+        ValueType::Object if !options.is_array().unwrap_or(true) => {}
+        ValueType::Object => return Err(invalid("options must be an object, not an array")),
+        found => return Err(invalid(format!("options must be an object, not {}", describe(found)))),
     }
-
-    let entries: Array = call(env, ("Object", "entries"), options)?;
-    for index in 0..entries.len() {
-        let entry: Array = element(&entries, index)?;
-        let (name, value): (String, Unknown) = (element(&entry, 0)?, element(&entry, 1)?);
+    let names = intrinsics::keys(env, options).map_err(|_| threw())?;
+    if let Some(unknown) = names.iter().find(|name| !OPTIONS.contains(&name.as_str())) {
+        let known = OPTIONS.join(", ");
+        return Err(invalid(format!("there is no option {:?}. The options are: {known}", clipped(unknown))));
+    }
+    for option in OPTIONS {
+        let value = intrinsics::get(env, options, option).map_err(|_| threw())?;
         if type_of(value) == ValueType::Undefined {
-            // As if it were not there; unless it is none of ours, misspelt for example.
-            known(&name)?;
             continue;
         }
-        match name.as_str() {
-            "passphrase" => read.passphrase = Some(Zeroizing::new(string("options.passphrase", value)?)),
-            "reset" => read.reset = boolean("options.reset", value)?,
-            "busyTimeout" => read.busy_timeout = milliseconds("options.busyTimeout", value)?,
-            "serverKeys" => read.server_keys = Some(json(env, "options.serverKeys", value)?),
-            _ => known(&name)?,
+        let name = format!("options.{option}");
+        match option {
+            "passphrase" => read.passphrase = Some(Zeroizing::new(string(&name, value)?)),
+            "reset" => read.reset = boolean(&name, value)?,
+            "busyTimeout" => read.busy_timeout = milliseconds(&name, value)?,
+            _ => read.server_keys = Some(json(env, &name, value)?),
         }
     }
     Ok(read)
 }
 
-fn known(option: &str) -> Result<()> {
-    match option {
-        "passphrase" | "reset" | "busyTimeout" | "serverKeys" => Ok(()),
-        _ => Err(invalid(format!(
-            "there is no option {:?}: the options are passphrase, reset, busyTimeout and serverKeys",
-            clipped(option)
-        ))),
-    }
-}
-
-/// Options of a class of their own could hide some of them behind the prototype, where they would be
-/// overlooked: a store that was to be encrypted must not come out plain. Every realm (Jest runs
-/// tests in another) has an `Object.prototype` of its own; what they share is to be the last.
-fn is_plain(env: &Env, options: Unknown) -> Result<bool> {
-    let prototype: Unknown = call(env, ("Object", "getPrototypeOf"), options)?;
-    if type_of(prototype) == ValueType::Null {
-        return Ok(true);
-    }
-    let last: Unknown = call(env, ("Object", "getPrototypeOf"), prototype)?;
-    Ok(type_of(last) == ValueType::Null)
-}
-
-/// Calls a function of JavaScript's own, such as `Object.entries`. By way of JavaScript, because napi
-/// leaves an exception of a getter's or a proxy's pending, to be thrown at the caller, but hands back
-/// that of a function.
-fn call<'env, T: FromNapiValue>(
-    env: &'env Env,
-    (object, function): (&str, &str),
-    argument: Unknown<'env>,
-) -> Result<T> {
-    let call = || -> napi::Result<T> {
-        let object: Object = env.get_global()?.get_named_property_unchecked(object)?;
-        let function: Function<FnArgs<(Unknown,)>, T> = object.get_named_property_unchecked(function)?;
-        function.call(FnArgs::from((argument,)))
-    };
-    call().map_err(|_| invalid("options cannot be read: it threw"))
-}
-
-fn element<T: FromNapiValue>(array: &Array, index: u32) -> Result<T> {
-    array.get(index).ok().flatten().ok_or_else(|| invalid("options cannot be read"))
+fn threw() -> Error {
+    invalid("options cannot be read: reading them threw an exception")
 }
 
 fn string(name: &str, value: Unknown) -> Result<String> {
@@ -131,10 +96,10 @@ fn milliseconds(name: &str, value: Unknown) -> Result<std::time::Duration> {
     }
 }
 
-/// A JSON object as text: the one form in which JavaScript gives it away whole, once and for all.
+/// A JSON object as text. What the caller does with the object later does not matter any more.
 fn json(env: &Env, name: &str, value: Unknown) -> Result<String> {
     match type_of(value) {
-        ValueType::Object => call(env, ("JSON", "stringify"), value)
+        ValueType::Object => intrinsics::stringify(env, value)
             .map_err(|_| invalid(format!("{name} is not JSON: JSON.stringify does not take it"))),
         found => Err(invalid(format!("{name} must be an object, not {}", describe(found)))),
     }

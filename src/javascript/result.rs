@@ -1,18 +1,16 @@
 //! Turns results and errors into JavaScript values.
 
-use napi::{
-    Env, JsError, JsValue, Unknown,
-    bindgen_prelude::{FnArgs, Function, JsObjectValue, Object},
-};
+use napi::{Env, JsError, JsValue, Unknown};
 
+use super::intrinsics;
 use crate::error::{Error, Result};
 
 pub fn to_json(result: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(result).map_err(|_| Error::internal("the result cannot be written as JSON"))
 }
 
-/// Runs on the JavaScript thread. An `Err` made of a JavaScript error is what the promise rejects
-/// with; napi's own errors would lose the code.
+/// Runs on the JavaScript thread. An `Err` made of a JavaScript error is what the promise rejects with.
+/// napi's own errors would lose the code.
 pub fn to_javascript(env: Env, outcome: Result<String>) -> napi::Result<Unknown<'static>> {
     let parsed = outcome.and_then(|json| {
         parse(&env, json).map_err(|_| Error::internal("JSON.parse does not take the result"))
@@ -21,13 +19,11 @@ pub fn to_javascript(env: Env, outcome: Result<String>) -> napi::Result<Unknown<
         .map_err(|error| JsError::from(napi::Error::new(error.code, error.message)).into_unknown(env).into())
 }
 
-/// JavaScript's own parser, since it makes a property of every key: napi's conversion of maps
-/// assigns, and loses a device called `__proto__`.
+/// JavaScript's own parser makes a property of every key. napi's conversion of maps assigns, and so loses
+/// a device with the ID `__proto__`.
 #[allow(unsafe_code)]
 fn parse(env: &Env, json: String) -> napi::Result<Unknown<'static>> {
-    let parser: Object = env.get_global()?.get_named_property_unchecked("JSON")?;
-    let parse: Function<FnArgs<(String,)>, Unknown> = parser.get_named_property_unchecked("parse")?;
-    let parsed = parse.call(FnArgs::from((json,)))?;
+    let parsed = intrinsics::parse(env, json)?;
     // SAFETY: napi passes the value on to the promise before the callback that this runs in, and
     // with it the value's handle scope, ends. `env` is a local, which the type cannot tell from that.
     Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), parsed.raw()) })

@@ -2,4 +2,7 @@
 
 mod hand_over;
 mod machine;
+mod older_sdk;
 mod schema;
+mod stranger;
+mod types;

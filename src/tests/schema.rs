@@ -84,5 +84,5 @@ fn schema(database: &Connection) -> String {
     });
     let header = "-- The tables of a crypto store, as the Matrix SDK that this package is built with makes them.\n\
                   -- `UPDATE_SCHEMA=1 cargo test schema` writes this file.\n";
-    header.to_owned() + &statements.collect::<String>()
+    header.to_owned() + statements.collect::<String>().as_str()
 }
