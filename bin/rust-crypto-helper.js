@@ -31,30 +31,43 @@ or empty, the store is not encrypted.
 Exit code: 0 done, or verified; 1 not verified, or failed, with "CODE: message" on
 standard error; 2 wrong usage.`
 
-const options = {
-  help: { type: 'boolean', short: 'h' },
-  version: { type: 'boolean' },
-  'server-keys': { type: 'string' },
-}
+const COMMAND_LINE = /** @type {const} */ ({
+  allowPositionals: true,
+  options: {
+    help: { type: 'boolean', short: 'h' },
+    version: { type: 'boolean' },
+    'server-keys': { type: 'string' },
+  },
+})
 
+/** @returns {Pick<ReturnType<typeof parseArgs<typeof COMMAND_LINE>>, 'values' | 'positionals'>} */
 function readCommandLine() {
   try {
-    return parseArgs({ options, allowPositionals: true })
+    return parseArgs(COMMAND_LINE)
   } catch {
     return { values: {}, positionals: [] }
   }
 }
 
+/**
+ * @param {string} file
+ * @returns {Promise<import('..').KeysQueryAnswer>}
+ */
 async function readServerKeys(file) {
   try {
     return JSON.parse(file === '-' ? await text(process.stdin) : readFileSync(file, 'utf8'))
   } catch (error) {
     // What the parser says quotes the file, line breaks and all.
-    const reason = error instanceof SyntaxError ? 'it is not JSON' : error.message
+    const reason = error instanceof SyntaxError ? 'it is not JSON' : /** @type {Error} */ (error).message
     throw Object.assign(new Error(`--server-keys ${file}: ${reason}`), { code: 'INVALID_ARGUMENT' })
   }
 }
 
+/**
+ * @param {string} userId
+ * @param {string} deviceId
+ * @param {string} [file]
+ */
 async function verify(userId, deviceId, file = '-') {
   const { verifyPublished } = require('..')
   const verdict = verifyPublished(userId, deviceId, await readServerKeys(file))
@@ -62,6 +75,12 @@ async function verify(userId, deviceId, file = '-') {
   return verdict
 }
 
+/**
+ * @param {string} userId
+ * @param {string} deviceId
+ * @param {string} storePath
+ * @param {string} [file]
+ */
 async function bootstrap(userId, deviceId, storePath, file) {
   const { bootstrapCrossSigning } = require('..')
   // Empty is how shells and container files write "none".
@@ -79,14 +98,15 @@ async function main() {
     process.exitCode = 2
     return
   }
-  const [first, second, third] = positionals
+  const [first, second, third] = /** @type {[string, string, string]} */ (positionals)
   const file = values['server-keys']
   try {
     // No user ID is called that.
     const result = first === 'verify' ? verify(second, third, file) : bootstrap(first, second, third, file)
     console.log(JSON.stringify(await result))
   } catch (error) {
-    console.error(`${error.code ?? 'INTERNAL'}: ${error.message}`)
+    const { code, message } = /** @type {Error & { code?: string }} */ (error)
+    console.error(`${code ?? 'INTERNAL'}: ${message}`)
     process.exitCode = 1
   }
 }

@@ -14,9 +14,9 @@ const TOOLS = ['ziglang==0.17.1', 'cargo-zigbuild==0.24.1'].join('\n')
 const root = join(__dirname, '..')
 const venv = join(root, '.package', 'zig')
 
-function build([target = 'x86_64-unknown-linux-gnu']) {
+function build(target = 'x86_64-unknown-linux-gnu') {
   const built = target.endsWith('-gnu') ? `${target}.${OLDEST_GLIBC}` : target
-  const outputs = ['--js', 'index.js', '--dts', 'index.d.ts']
+  const outputs = ['--no-js', '--no-const-enum', '--dts', 'index.d.ts']
   const options = ['--platform', '--release', ...outputs, '--target', built, '--cross-compile']
   const path = `${join(venv, 'bin')}${delimiter}${process.env.PATH}`
   const env = { ...process.env, PATH: path }
@@ -27,5 +27,5 @@ module.exports = { OLDEST_GLIBC }
 
 if (require.main === module) {
   if (!installPython('python3', venv, TOOLS)) process.exit(1)
-  build(process.argv.slice(2))
+  build(process.argv[2])
 }

@@ -8,11 +8,15 @@ const { join, relative } = require('node:path')
 
 const root = join(__dirname, '..')
 
-/** Installs what a folder's lock file says, unless that is there. Returns whether it is. */
+/**
+ * Installs what a folder's lock file says, unless that is there. Returns whether it is.
+ *
+ * @param {string} folder
+ * @param {string} what
+ */
 function install(folder, what) {
-  const [lock, installed] = ['package-lock.json', 'node_modules/.package-lock.json'].map((file) =>
-    join(root, folder, file),
-  )
+  const lock = join(root, folder, 'package-lock.json')
+  const installed = join(root, folder, 'node_modules', '.package-lock.json')
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return true
   console.log(`Installing ${what} from npm ...`)
   const args = ['ci', '--prefix', folder, '--no-audit', '--no-fund', '--loglevel', 'error']
@@ -26,13 +30,24 @@ function installPeers() {
   return install('__test__/e2e', 'matrix-js-sdk, and a Node.js that it runs on')
 }
 
-/** Makes a Python with packages from PyPI, unless it is there with just these. Returns whether it is. */
+/**
+ * Makes a Python with packages from PyPI, unless it is there with just these. Returns whether it is.
+ *
+ * @param {string} python
+ * @param {string} venv
+ * @param {string} packages As in a requirements file.
+ * @param {string[]} pipArguments
+ */
 function installPython(python, venv, packages, pipArguments = packages.split('\n')) {
   const marker = join(venv, 'installed.txt')
   if (existsSync(marker) && readFileSync(marker, 'utf8') === packages) return true
   console.log(`Installing from PyPI into ${relative(root, venv)} ...`)
   rmSync(venv, { recursive: true, force: true })
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...pipArguments]
+  /**
+   * @param {string} command
+   * @param {string[]} args
+   */
   const run = (command, args) => spawnSync(command, args, { cwd: root, stdio: 'inherit' }).status === 0
   if (!run(python, ['-m', 'venv', venv]) || !run(join(venv, 'bin', 'python'), pip)) return false
   writeFileSync(marker, packages)

@@ -18,23 +18,54 @@ const {
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 
+/**
+ * @typedef {object} Manifest What a package.json says.
+ * @property {string} name
+ * @property {string} version
+ * @property {string} main
+ * @property {string[]} files
+ *
+ * @typedef {object} Tarball What `npm pack` says of a tarball.
+ * @property {string} name
+ * @property {string} filename
+ * @property {number} size
+ * @property {string} integrity
+ * @property {{ path: string }[]} files
+ *
+ * @typedef {Tarball & { manifest: Manifest, path: string }} Packed
+ * @typedef {Packed | { manifest: Manifest, filename?: never, integrity?: never, path?: never }} Package
+ */
+
 const root = join(__dirname, '..')
 const tarballs = join(root, '.package', 'tarballs')
 const shell = process.platform === 'win32'
 
+/**
+ * @param {string} folder
+ * @returns {Manifest}
+ */
 function readManifest(folder) {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
 }
 
+/**
+ * @param {string} folder
+ * @returns {Packed}
+ */
 function npmPack(folder) {
-  const options = { cwd: folder, encoding: 'utf8', shell, stdio: 'pipe' }
+  const args = ['pack', '--json', '--pack-destination', tarballs]
   const [packed] = JSON.parse(
-    execFileSync('npm', ['pack', '--json', '--pack-destination', tarballs], options),
+    execFileSync('npm', args, { cwd: folder, encoding: 'utf8', shell, stdio: 'pipe' }),
   )
   return { ...packed, manifest: readManifest(folder), path: join(tarballs, packed.filename) }
 }
 
-/** A package's folder as it would be in the npm/ of napi-rs's layout, with its binary if that is here. */
+/**
+ * A package's folder as it would be in the npm/ of napi-rs's layout, with its binary if that is here.
+ *
+ * @param {string} folder
+ * @returns {Package}
+ */
 function packPlatform(folder) {
   const manifest = readManifest(folder)
   const binary = join(root, manifest.main)

@@ -10,13 +10,23 @@ const { install, installPeers } = require('./install.js')
 
 const root = join(__dirname, '..')
 
-function run(command, ...args) {
-  const windows = process.platform === 'win32'
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: windows })
+/**
+ * @param {string} folder
+ * @param {string} command
+ * @param {...string} args
+ */
+function run(folder, command, ...args) {
+  const cwd = join(root, folder)
+  const { status, error } = spawnSync(command, args, {
+    cwd,
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+  })
   if (error) console.error(`cannot run ${command}: ${error.message}`)
   if (status !== 0) process.exit(status || 1)
 }
 
+/** @param {string} command */
 function has(command) {
   return spawnSync(command, ['--version'], { shell: process.platform === 'win32' }).status === 0
 }
@@ -31,4 +41,6 @@ if (!has('cargo')) {
 if (!existsSync(join(root, 'target', 'release'))) {
   console.log('Building the addon with all that it is made of: the first time takes about five minutes ...')
 }
-run('npm', 'run', '--silent', 'build')
+run('.', 'npm', 'run', '--silent', 'build')
+// The tests' host. Its folder has settings of its own for cargo.
+if (process.argv.includes('--tests')) run('__test__/host-machine', 'cargo', 'build', '--locked')

@@ -10,6 +10,7 @@ const USER_ID = '@_ghost:example.org'
 const DEVICE_ID = 'GHOSTDEVICE'
 const storePath = join(__dirname, '..', 'demo', 'ghost')
 
+/** @type {['upload_device_keys' | 'upload_keys' | 'upload_signatures', string][]} */
 const ENDPOINTS = [
   ['upload_device_keys', '/_matrix/client/v3/keys/upload'],
   ['upload_keys', '/_matrix/client/v3/keys/device_signing/upload'],

@@ -12,6 +12,10 @@ const root = join(__dirname, '..')
 const venv = join(root, '.e2e', 'venv')
 const requirements = join(root, '__test__', 'e2e', 'requirements.txt')
 
+/**
+ * @param {string} command
+ * @param {...string} args
+ */
 function run(command, ...args) {
   return spawnSync(command, args, { cwd: root, stdio: 'inherit' }).status === 0
 }
@@ -44,7 +48,7 @@ const jest = require.resolve('jest/bin/jest')
 const config = ['--config', join(root, 'jest.e2e.config.js'), '--json', '--outputFile', report]
 const passed = run(process.execPath, jest, ...config, '--silent=false', ...process.argv.slice(2))
 const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'))
-const [, version] = /^matrix-synapse==(.*)$/m.exec(readFileSync(requirements, 'utf8'))
+const version = /^matrix-synapse==(.*)$/m.exec(readFileSync(requirements, 'utf8'))?.[1]
 console.log(
   `End-to-end tests against Synapse ${version}: ${numPassedTests} passed, ${numFailedTests} failed, ${numPendingTests} skipped`,
 )
