@@ -1,4 +1,4 @@
-//! The functions that JavaScript sees. Their documentation becomes that of `index.d.ts`.
+//! The functions that JavaScript sees. Their documentation is copied into `index.d.ts`.
 
 mod bootstrap;
 mod error;
@@ -23,38 +23,38 @@ use crate::{
     schedule::executor,
 };
 
-/// Gives a Matrix user a cross-signing identity, and says what to upload.
+/// Gives a Matrix user a cross-signing identity, and returns what to upload.
 ///
-/// Opens the crypto store, or creates it; makes the master, self-signing and user-signing keys if it
-/// holds none; signs the device; closes the store completely; and only then resolves (or rejects).
-/// From that moment the caller's own `OlmMachine` may open it. The private keys stay in the store.
+/// The call opens the crypto store, or creates it. It makes the master, self-signing and user-signing
+/// keys if the store holds none. It signs the device and closes the store. Then the promise settles, and
+/// the caller's own `OlmMachine` may open the store. The private keys stay in the store.
 ///
-/// Calling again is always safe and, without `reset`, gives the same `upload_keys`, so a caller that
-/// died between the call and its uploads simply starts over. Calls for the same store wait for each other.
+/// Calling again is always safe. Without `reset` a call gives the same `upload_keys`. A caller that died
+/// between the call and its uploads calls again and uploads. Calls for the same store queue up.
 ///
-/// Every failure rejects, never throws, with an `Error` whose `code` is one of:
+/// A call never throws. Every failure rejects with a `BootstrapError`, whose `code` is one of these:
 ///
 /// | code | when |
 /// |---|---|
-/// | `INVALID_ARGUMENT` | an argument of the wrong type; an option that does not exist |
-/// | `INVALID_USER_ID` | not `@localpart:server` |
-/// | `INVALID_DEVICE_ID` | empty, or with control characters |
-/// | `INVALID_STORE_PATH` | empty, with a NUL, or something other than a folder stands there |
+/// | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type, or an option does not exist |
+/// | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
+/// | `INVALID_DEVICE_ID` | the device ID is empty or has control characters |
+/// | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
 /// | `ACCOUNT_MISMATCH` | the store belongs to another user or device |
-/// | `STORE_IN_USE` | somebody else held the store open for longer than `busyTimeout` |
-/// | `STORE_PASSPHRASE` | an encrypted store and no or a wrong passphrase; a plain store and a passphrase |
-/// | `STORE_CORRUPT` | not a database, or damaged |
-/// | `STORE_VERSION` | written by a newer matrix-sdk than this build knows |
-/// | `IDENTITY_INCOMPLETE` | the store holds some of the three private keys, but not all |
-/// | `IDENTITY_CONFLICT` | by `serverKeys`, the homeserver has an identity that is not the store's |
+/// | `STORE_IN_USE` | somebody else had the store open for longer than `busyTimeout` |
+/// | `STORE_PASSPHRASE` | the store is encrypted and the passphrase is wrong or missing, or it is plain and there is a passphrase |
+/// | `STORE_CORRUPT` | the file is no database, or it is damaged |
+/// | `STORE_VERSION` | the schema of the store is below 9 or above 19 |
+/// | `IDENTITY_INCOMPLETE` | the store holds a part of an identity: not all private keys, or no signatures |
+/// | `IDENTITY_CONFLICT` | by `serverKeys`, the homeserver has an identity, and the store has none or another |
 /// | `STORE_IO` | the file system refused |
-/// | `INTERNAL` | a bug of this package |
+/// | `INTERNAL` | this package has a bug |
 ///
-/// After any of them the store is as it was before the call.
+/// After a failure the store is as it was before the call.
 ///
 /// @param userId the full user ID, such as `@_ghost:example.org`
 /// @param deviceId the ID of the user's device
-/// @param storePath the folder that `OlmMachine.initialize` takes; created if it is not there
+/// @param storePath the folder that `OlmMachine.initialize` takes. The call creates it if it is missing
 /// @param options passphrase, reset, busyTimeout, serverKeys
 #[napi(
     ts_args_type = "userId: string, deviceId: string, storePath: string, options?: BootstrapOptions",
@@ -75,15 +75,15 @@ pub fn bootstrap_cross_signing<'env>(
     Ok(promise)
 }
 
-/// Tells whether a device is signed by its owner, by the rules of the clients of other users: when it
-/// is, they show no red shield for it. Looks at nothing but its arguments; needs no store.
+/// Tells whether a device is signed by its owner, by the rules of other users' clients. They show no red
+/// shield for such a device. The function is synchronous. It reads only its arguments and needs no store.
 ///
-/// Throws an `Error` with the `code` `INVALID_ARGUMENT` if `serverKeys` is not an answer about this
-/// user, `INVALID_USER_ID` or `INVALID_DEVICE_ID`.
+/// Throws a `BootstrapError` if an argument is wrong. Its `code` is `INVALID_USER_ID`, `INVALID_DEVICE_ID`
+/// or `INVALID_ARGUMENT`, for example if `serverKeys` is not an answer about this user.
 ///
 /// @param userId the full user ID, such as `@_ghost:example.org`
 /// @param deviceId the ID of the user's device
-/// @param serverKeys the body of what `POST /_matrix/client/v3/keys/query` answers about the user
+/// @param serverKeys the body of the answer to `POST /_matrix/client/v3/keys/query` about the user
 #[napi(
     ts_args_type = "userId: string, deviceId: string, serverKeys: KeysQueryAnswer",
     ts_return_type = "VerifiedDevice | UnverifiedDevice"
@@ -94,7 +94,7 @@ pub fn verify_published(
     device_id: Unknown,
     server_keys: Unknown,
 ) -> napi::Result<Unknown<'static>> {
-    // What is served may have anything in it, and a panic that leaves a function of napi ends Node.
+    // A homeserver may serve anything. A panic that leaves a function of napi ends Node.js.
     let verdict = panic::catch_unwind(AssertUnwindSafe(|| {
         let (user_id, device_id, served) = arguments::read_query(env, user_id, device_id, server_keys)?;
         result::to_json(&homeserver::verdict(&user_id, &device_id, &served))

@@ -1,4 +1,4 @@
-//! What a caller asks for, checked before anything is touched.
+//! The arguments of a call. They are checked before the call touches anything.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,15 +13,15 @@ use crate::{
     homeserver::ServerKeys,
 };
 
-/// How long a call waits for a store that somebody else holds, unless it says otherwise.
+/// How long a call waits for a store that somebody else has open. The caller may choose another time.
 pub const DEFAULT_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One call's arguments. Owns them all: nothing of it points into JavaScript's memory.
+/// The arguments of one call. They are copies: nothing in them points into JavaScript's memory.
 #[derive(Clone)]
 pub struct Request {
     pub user_id: OwnedUserId,
     pub device_id: OwnedDeviceId,
-    /// Absolute, as the process's current folder was at the time of the call.
+    /// Absolute. A relative path was resolved against the working directory at the time of the call.
     pub store_path: PathBuf,
     pub options: Options,
 }
@@ -51,7 +51,7 @@ impl Request {
         })
     }
 
-    /// Takes long when it is large: not for the JavaScript thread.
+    /// Parses the answer. This takes long if it is large, so it must not run on the JavaScript thread.
     pub fn server_keys(&self) -> Result<Option<ServerKeys>> {
         let json = self.options.server_keys.as_deref();
         json.map(|json| ServerKeys::parse(json, &self.user_id, &self.device_id)).transpose()
@@ -73,7 +73,7 @@ pub fn parse_user_id(user_id: &str) -> Result<OwnedUserId> {
         )
     };
     let parsed = UserId::parse(user_id).map_err(|_| invalid())?;
-    // The grammar of old user IDs allows this; no homeserver has such a user.
+    // The grammar of historical user IDs allows these. No homeserver has such a user.
     if parsed.localpart().is_empty() || user_id.chars().any(char::is_control) {
         return Err(invalid());
     }
@@ -118,6 +118,27 @@ mod tests {
 
     fn code(user_id: &str, device_id: &str, store_path: &str) -> Option<ErrorCode> {
         Request::new(user_id, device_id, store_path, Options::default()).err().map(|error| error.code)
+    }
+
+    /// Reads freed memory by way of the kernel. Without wiping, all but the first bytes would still be there.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_passphrase_is_wiped_from_memory() {
+        use std::os::unix::fs::FileExt;
+
+        let passphrase = "correct horse battery staple ".repeat(8);
+        let options = Options { passphrase: Some(passphrase.clone().into()), ..Options::default() };
+        let request = Request::new("@ghost:example.org", "DEVICE", "store", options).unwrap();
+        let address = request.passphrase().unwrap().as_ptr() as u64;
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let read = || {
+            let mut bytes = vec![0; passphrase.len()];
+            memory.read_exact_at(&mut bytes, address).map(|()| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        assert_eq!(read().unwrap(), passphrase);
+        drop(request);
+        // The allocator may have given the page back.
+        assert!(read().map_or(true, |left| !left.contains("horse")));
     }
 
     #[test]

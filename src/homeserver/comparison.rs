@@ -11,7 +11,7 @@ use crate::{
     keys::check_signed_by_key,
 };
 
-/// The uploads, by their names in the result, in the order in which they must be sent.
+/// The uploads, in the order in which they must be sent. Their names are those in the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(clippy::enum_variant_names)] // the names in the result
@@ -21,7 +21,7 @@ pub enum Upload {
     UploadSignatures,
 }
 
-/// Something that the caller should know, and that is no reason to refuse.
+/// Something that the caller should know. It is no reason to reject the call.
 #[derive(Debug, Serialize)]
 pub struct Warning {
     code: &'static str,
@@ -34,7 +34,8 @@ pub struct Comparison {
     pub warnings: Vec<Warning>,
 }
 
-/// `IDENTITY_CONFLICT` if the homeserver has an identity that is not the store's: that one is trusted.
+/// Fails with `IDENTITY_CONFLICT` if the homeserver has an identity that is not the store's. Other users
+/// trust the identity of the homeserver.
 pub fn check_conflict(user_id: &UserId, ours: Option<&str>, served: &ServerKeys) -> Result<()> {
     let Some(theirs) = &served.master_key else { return Ok(()) };
     let theirs = theirs.get_first_key().map(|key| key.to_base64());
@@ -82,7 +83,7 @@ pub fn compare(payloads: &Payloads, served: &ServerKeys) -> Comparison {
         && served.self_signing_key.as_ref().map(AsRef::as_ref).is_some_and(|key| {
             same_key(Some(key), &ours.self_signing_key) && vouched(key)
         })
-        // Only the user sees it, so its absence says nothing.
+        // A homeserver serves this key only to its own user, so its absence proves nothing.
         && served.user_signing_key.as_ref().map(AsRef::as_ref).is_none_or(|key| {
             same_key(Some(key), &ours.user_signing_key) && vouched(key)
         });

@@ -1,4 +1,5 @@
-//! What the homeserver serves: read, compared with a store, judged as another user's client would.
+//! What the homeserver serves. It is read, compared with a store, and judged by the rules of other users'
+//! clients.
 
 mod comparison;
 mod server_keys;

@@ -13,15 +13,15 @@ use crate::{
     keys::{PublicIdentity, check_key_lengths},
 };
 
-/// The longest answer that is read, in bytes. A device takes one kilobyte.
+/// The size limit of an answer, in bytes. One device takes about one kilobyte.
 const LONGEST: usize = 16 * 1024 * 1024;
 
-/// The keys of one user and of one of their devices. `None` for each that is not served.
+/// The keys of one user and of one device of this user. A key that is not served is `None`.
 pub struct ServerKeys {
     pub device: Option<DeviceKeys>,
     pub master_key: Option<MasterPubkey>,
     pub self_signing_key: Option<SelfSigningPubkey>,
-    /// Served to the user alone.
+    /// A homeserver serves it only to its own user.
     pub user_signing_key: Option<UserSigningPubkey>,
 }
 
@@ -34,7 +34,7 @@ impl ServerKeys {
             return Err(invalid("", "it is not an object"));
         };
 
-        // An answer that says nothing about the user does not say that the server has no keys.
+        // An answer without this user does not mean that the homeserver has no keys of this user.
         let failures = object(&answer, "failures")?;
         if failures.is_some_and(|failures| failures.contains_key(user_id.server_name().as_str())) {
             return Err(invalid(".failures", format_args!("{} did not answer", user_id.server_name())));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::server_keys::ServerKeys;
 use crate::keys::check_signed_by_key;
 
-/// Why a client shows a red shield for a device. This is the only list of the reasons.
+/// Why a client shows a red shield for a device. JavaScript sees it as `VerificationProblem`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Problem {
@@ -34,8 +34,8 @@ pub fn verdict(user_id: &UserId, device_id: &DeviceId, served: &ServerKeys) -> V
     }
 }
 
-/// The rules that the Matrix SDK applies to another user's device, in its order. Returns the master
-/// key in unpadded base64.
+/// Applies the rules of the Matrix SDK for another user's device, in the order of the SDK. Returns the
+/// master key in unpadded base64.
 fn verify(user_id: &UserId, device_id: &DeviceId, served: &ServerKeys) -> Result<String, (Problem, String)> {
     let device = served.device.as_ref().ok_or_else(|| {
         (

@@ -3,7 +3,7 @@
 use matrix_sdk_crypto::{
     OwnUserIdentityData, SignatureError,
     olm::Account,
-    types::{CrossSigningKey, DeviceKeys},
+    types::{CrossSigningKey, DeviceKeys, Signatures},
 };
 use ruma::{DeviceId, UserId};
 use serde_json::json;
@@ -154,7 +154,7 @@ impl Ghost {
             match identity.check_signatures() {
                 Ok(()) => {
                     return Ok(PublicIdentity {
-                        master_key: self.sign(&identity.master_key)?,
+                        master_key: self.sign(keys, &identity.master_key)?,
                         ..identity.clone()
                     });
                 }
@@ -170,9 +170,9 @@ impl Ghost {
         ))
     }
 
-    /// The master key with the device's signature, and its own if it has one. Signatures of other
+    /// The master key with its own signature and the device's, and nothing else. Signatures of other
     /// devices are left out: nothing here could check them.
-    fn sign(&self, master_key: &CrossSigningKey) -> Result<CrossSigningKey> {
+    fn sign(&self, keys: &PrivateKeys, master_key: &CrossSigningKey) -> Result<CrossSigningKey> {
         for checked in
             [self.account.device_keys().has_signed(master_key), check_signed_by_key(master_key, master_key)]
         {
@@ -181,11 +181,11 @@ impl Ghost {
                 Err(_) => return Err(bad_signature("master key")),
             }
         }
-        let mut signed = master_key.clone();
-        keep_own_signature(&mut signed);
-        self.account
-            .sign_cross_signing_key(&mut signed)
-            .map_err(|_| Error::internal("the device cannot sign the master key"))?;
+        let CrossSigningKey { user_id, usage, keys: public, .. } = master_key.clone();
+        let mut signed = CrossSigningKey::new(user_id, usage, public, Signatures::new());
+        keys.sign_master_key(&mut signed)
+            .and_then(|()| self.account.sign_cross_signing_key(&mut signed))
+            .map_err(|_| Error::internal("the master key cannot be signed"))?;
         Ok(signed)
     }
 
@@ -254,18 +254,6 @@ fn is_same_identity(ours: &PublicIdentity, other: &PublicIdentity) -> bool {
     same(&ours.master_key, &other.master_key)
         && same(&ours.self_signing_key, &other.self_signing_key)
         && same(&ours.user_signing_key, &other.user_signing_key)
-}
-
-/// Leaves a key only the signature that it made itself.
-fn keep_own_signature(key: &mut CrossSigningKey) {
-    let own = key.get_first_key_and_id().and_then(|(key_id, _)| {
-        let signature = key.signatures.get_signature(&key.user_id, key_id)?;
-        Some((key_id.to_owned(), signature))
-    });
-    key.signatures.clear();
-    if let Some((key_id, signature)) = own {
-        key.signatures.add_signature(key.user_id.clone(), key_id, signature);
-    }
 }
 
 fn master_key(identity: &PublicIdentity) -> Option<String> {

@@ -17,6 +17,7 @@ use crate::{
 /// The three private keys, each checked against the public key that stands beside it.
 pub struct PrivateKeys {
     pub public: PublicIdentity,
+    master: Ed25519SecretKey,
     self_signing: Ed25519SecretKey,
 }
 
@@ -42,13 +43,22 @@ impl PrivateKeys {
         };
         let public = PublicIdentity { master_key, self_signing_key, user_signing_key };
         let secret = async |name, public, usage| secret(identity, &name, public, &usage, user).await;
-        secret(SecretName::CrossSigningMasterKey, &public.master_key, KeyUsage::Master).await?;
+        let master = secret(SecretName::CrossSigningMasterKey, &public.master_key, KeyUsage::Master).await?;
         secret(SecretName::CrossSigningUserSigningKey, &public.user_signing_key, KeyUsage::UserSigning)
             .await?;
         let self_signing =
             secret(SecretName::CrossSigningSelfSigningKey, &public.self_signing_key, KeyUsage::SelfSigning)
                 .await?;
-        Ok(Some(Self { public, self_signing }))
+        Ok(Some(Self { public, master, self_signing }))
+    }
+
+    /// Signs the master key with itself, as the SDK does when it makes one.
+    pub fn sign_master_key(&self, key: &mut CrossSigningKey) -> std::result::Result<(), SignatureError> {
+        let signature = self.master.sign(signed_text(key)?.as_bytes());
+        let (key_id, _) = key.get_first_key_and_id().ok_or(SignatureError::UnsupportedAlgorithm)?;
+        let (signer, key_id) = (key.user_id.clone(), key_id.to_owned());
+        key.signatures.add_signature(signer, key_id, signature);
+        Ok(())
     }
 
     /// Signs a device with the self-signing key. The SDK does so only in an `OlmMachine`, which reads
@@ -79,7 +89,7 @@ async fn secret(
     let fits = |secret: &Ed25519SecretKey| {
         let key = secret.public_key();
         public.user_id == user
-            && public.usage.contains(usage)
+            && public.usage == [usage.clone()]
             && public.keys.iter().count() == 1
             && public.get_first_key_and_id().is_some_and(|(id, found)| {
                 found == key && id.as_str() == format!("ed25519:{}", key.to_base64())

@@ -1,4 +1,4 @@
-//! The types that JavaScript sees. Their documentation becomes that of `index.d.ts`.
+//! The types that JavaScript sees. Their documentation is copied into `index.d.ts`.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub enum BootstrapStatus {
     Published,
 }
 
-/// An upload, by the name of its body in the result.
+/// An upload. It has the name of its body in the result.
 #[napi(string_enum = "snake_case")]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[allow(clippy::enum_variant_names)] // the names in the result
@@ -26,11 +26,11 @@ pub enum BootstrapUpload {
     UploadSignatures,
 }
 
-/// What is odd about what the homeserver serves.
+/// Why the result has a warning.
 #[napi(string_enum = "UPPER_SNAKE")]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub enum BootstrapWarningCode {
-    /// The homeserver serves other keys for this device ID than the store has.
+    /// For this device ID the homeserver serves other keys than the store has.
     DeviceKeysDiffer,
 }
 
@@ -79,25 +79,25 @@ pub enum CrossSigningKeyUsage {
 /// An option that is `undefined` counts as absent.
 #[napi(object, object_to_js = false)]
 pub struct BootstrapOptions {
-    /// The store's passphrase, as given to `OlmMachine.initialize`. Without it the store is not
-    /// encrypted.
+    /// The passphrase that `OlmMachine.initialize` takes. Without it the store is not encrypted. `''` is a
+    /// passphrase, too.
     #[napi(ts_type = "string | undefined")]
     pub passphrase: Option<String>,
-    /// Replace the store's identity by a new one. Whoever verified this user has to do so again.
+    /// Replace the identity by a new one. Everybody who verified this user has to verify it again.
     ///
     /// @default false
     #[napi(ts_type = "boolean | undefined")]
     pub reset: Option<bool>,
-    /// How long to wait for a store that somebody else holds open, in milliseconds from 0 (do not
-    /// wait) to 2147483647, from when it is found in use. Calls of this process for the same store
-    /// queue up and do not count.
+    /// How long to wait for a store that somebody else has open, in milliseconds: from 0 (do not wait) to
+    /// 2147483647. The time starts when the call finds the store in use. The time in the queue behind
+    /// other calls of this process does not count.
     ///
     /// @default 5000
     #[napi(ts_type = "number | undefined")]
     pub busy_timeout: Option<f64>,
-    /// The present answer to `POST /_matrix/client/v3/keys/query` about this user. With it, a call never
-    /// replaces an identity that the homeserver serves (`IDENTITY_CONFLICT`), and the result says what is
-    /// left to upload.
+    /// The present answer to `POST /_matrix/client/v3/keys/query` about this user. With it, a call without
+    /// `reset` never replaces an identity that the homeserver serves (`IDENTITY_CONFLICT`), and the result
+    /// says what is left to upload. An answer that is not about this user is refused (`INVALID_ARGUMENT`).
     #[napi(ts_type = "KeysQueryAnswer | undefined")]
     pub server_keys: Option<KeysQueryAnswer>,
 }
@@ -116,82 +116,82 @@ pub struct KeysQueryAnswer {
     /// Self-signing keys, by user ID.
     #[napi(js_name = "self_signing_keys", ts_type = "Record<string, object>")]
     pub self_signing_keys: Option<HashMap<String, String>>,
-    /// User-signing keys, by user ID. A homeserver shows them to nobody but the user.
+    /// User-signing keys, by user ID. A homeserver serves a user-signing key only to its own user.
     #[napi(js_name = "user_signing_keys", ts_type = "Record<string, object>")]
     pub user_signing_keys: Option<HashMap<String, String>>,
-    /// Homeservers that did not answer, by name.
+    /// Homeservers that did not answer, by server name.
     #[napi(ts_type = "Record<string, object>")]
     pub failures: Option<HashMap<String, String>>,
 }
 
-/// The bodies of the requests that publish a cross-signing identity. Send them in this order, as the
-/// user whose identity it is.
+/// The result of a call, with the bodies of the requests that publish the identity. Send them in this
+/// order, as the user who owns the identity.
 #[napi(object, object_from_js = false)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct CrossSigningBootstrap {
     /// What the call did.
     pub status: BootstrapStatus,
-    /// Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, when present. It is absent when
-    /// the store records that the server already has the device keys.
+    /// Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, if it is present. It is absent if the
+    /// store records that the homeserver has the device keys, unless `serverKeys` show that it has not.
     #[napi(js_name = "upload_device_keys")]
     pub upload_device_keys: Option<DeviceKeysUpload>,
-    /// Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added
-    /// where the homeserver asks for it.
+    /// Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added if
+    /// the homeserver asks for it.
     #[napi(js_name = "upload_keys")]
     pub upload_keys: CrossSigningKeysUpload,
-    /// Body of `POST /_matrix/client/v3/keys/signatures/upload`: by user ID and device ID, the device
-    /// keys with the signature of the self-signing key. Send it 3rd. The answer is 200 even when
-    /// the homeserver refuses: read `failures` in it.
+    /// Body of `POST /_matrix/client/v3/keys/signatures/upload`: the device keys with the signature of the
+    /// self-signing key, by user ID and device ID. Send it 3rd, and read `failures` in the answer: the
+    /// status is 200 even if the homeserver stored nothing.
     #[napi(js_name = "upload_signatures")]
     pub upload_signatures: HashMap<String, HashMap<String, DeviceKeys>>,
-    /// With `serverKeys`: the uploads that the homeserver still lacks, in the order in which to send
-    /// them. The others may be sent all the same.
+    /// With `serverKeys` only: the uploads that the homeserver still lacks, in the order in which to send
+    /// them. To send the other uploads, too, does no harm.
     pub missing: Option<Vec<BootstrapUpload>>,
-    /// With `serverKeys`: what is odd about what the homeserver serves. Usually empty.
+    /// With `serverKeys` only: what is odd about what the homeserver serves. Usually empty.
     pub warnings: Option<Vec<BootstrapWarning>>,
 }
 
-/// Something that the caller should know. It is no reason to refuse.
+/// Something that the caller should know. The call has succeeded all the same.
 #[napi(object, object_from_js = false)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct BootstrapWarning {
-    /// What it is, for a program.
+    /// The reason, for a program.
     pub code: BootstrapWarningCode,
-    /// The same in words: what is odd, its usual cause, and what to do.
+    /// The reason in words: what is odd, its usual cause, and what to do.
     pub message: String,
 }
 
-/// What `verifyPublished` says of a device that is signed by its owner.
+/// The verdict of `verifyPublished` on a device that is signed by its owner.
 #[napi(object, object_from_js = false)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct VerifiedDevice {
     #[napi(ts_type = "true")]
     pub verified: bool,
-    /// The public master key that vouches for the device, in unpadded base64.
+    /// The owner's public master key, in unpadded base64.
     #[napi(js_name = "master_key")]
     pub master_key: String,
 }
 
-/// What `verifyPublished` says of a device that clients show a red shield for.
+/// The verdict of `verifyPublished` on a device for which clients show a red shield.
 #[napi(object, object_from_js = false)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct UnverifiedDevice {
     #[napi(ts_type = "false")]
     pub verified: bool,
-    /// What is wrong, in the order in which it is looked at:
+    /// The first problem that was found:
     ///
-    /// - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: not served;
-    /// - `ID_MISMATCH`: a key says that it belongs to another user or device;
-    /// - `SELF_SIGNING_KEY_NOT_SIGNED`: by the master key;
-    /// - `DEVICE_NOT_SIGNED`: by the self-signing key, or by itself;
-    /// - `BAD_SIGNATURE`: one of these signatures is there, and wrong.
+    /// - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: the homeserver does not serve it.
+    /// - `ID_MISMATCH`: a key or the device names another user, or the device has another device ID.
+    /// - `SELF_SIGNING_KEY_NOT_SIGNED`: the master key has not signed the self-signing key.
+    /// - `DEVICE_NOT_SIGNED`: the self-signing key has not signed the device, or the device not itself.
+    /// - `BAD_SIGNATURE`: one of these signatures is present, but wrong.
     pub problem: VerificationProblem,
-    /// The same in words, with what to do.
+    /// The problem in words, with what to do.
     pub message: String,
 }
 
-/// Body of `POST /_matrix/client/v3/keys/upload`. One-time keys are not in it: they belong to the
-/// `OlmMachine` that takes the store over.
+/// Body of `POST /_matrix/client/v3/keys/upload`. It has no one-time keys: they belong to the
+/// `OlmMachine` that opens the store afterwards.
 ///
 /// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload)
 #[napi(object, object_from_js = false)]
@@ -208,13 +208,13 @@ pub struct DeviceKeysUpload {
 #[napi(object, object_from_js = false)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct CrossSigningKeysUpload {
-    /// The user's identity. Signed by the device.
+    /// The user's master key. The device has signed it.
     #[napi(js_name = "master_key")]
     pub master_key: CrossSigningKey,
-    /// Signs the user's own devices. Signed by the master key.
+    /// The key that signs the user's own devices. The master key has signed it.
     #[napi(js_name = "self_signing_key")]
     pub self_signing_key: CrossSigningKey,
-    /// Signs other users' master keys. Signed by the master key.
+    /// The key that signs other users' master keys. The master key has signed it.
     #[napi(js_name = "user_signing_key")]
     pub user_signing_key: CrossSigningKey,
 }
@@ -225,12 +225,12 @@ pub struct CrossSigningKeysUpload {
 #[napi(object, object_from_js = false)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct CrossSigningKey {
-    /// The user whose key it is.
+    /// The user who owns the key.
     #[napi(js_name = "user_id")]
     pub user_id: String,
     /// What the key is for.
     pub usage: Vec<CrossSigningKeyUsage>,
-    /// The key itself in unpadded base64, by `ed25519:` and itself.
+    /// The public key in unpadded base64. Its key ID is `ed25519:` and the same text.
     pub keys: HashMap<String, String>,
     /// Signatures in unpadded base64, by user ID and key ID.
     pub signatures: HashMap<String, HashMap<String, String>>,
@@ -242,10 +242,10 @@ pub struct CrossSigningKey {
 #[napi(object, object_from_js = false)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct DeviceKeys {
-    /// The user whose device it is.
+    /// The user who owns the device.
     #[napi(js_name = "user_id")]
     pub user_id: String,
-    /// The device.
+    /// The ID of the device.
     #[napi(js_name = "device_id")]
     pub device_id: String,
     /// The encryption algorithms that the device supports.

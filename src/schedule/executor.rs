@@ -1,5 +1,5 @@
-//! The threads on which calls run. They are not the JavaScript thread, and not those of libuv, which the
-//! rest of the application needs.
+//! The threads on which calls run. They are neither the JavaScript thread nor the threads of libuv, which
+//! the rest of the application needs.
 
 use std::{future::Future, sync::LazyLock};
 
@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 /// How many bootstraps run at once. The rest wait in order.
 const AT_ONCE: usize = 4;
 
-/// One thread that keeps order, and those that work. They live as long as the process: when a worker
-/// thread of Node ends, they go on.
+/// One thread schedules the calls, and up to [`AT_ONCE`] others do the work. They live as long as the
+/// process. They go on when a worker thread of Node.js ends.
 static RUNTIME: LazyLock<std::result::Result<Runtime, String>> = LazyLock::new(|| {
     Builder::new_multi_thread()
         .worker_threads(1)
@@ -25,7 +25,7 @@ static RUNTIME: LazyLock<std::result::Result<Runtime, String>> = LazyLock::new(|
         .map_err(|error| error.to_string())
 });
 
-/// Runs `work` and hands its outcome to `settle`, exactly once, even if it panics.
+/// Runs `work` and passes its outcome to `settle` exactly once, even if `work` panics.
 pub fn spawn<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
     settle: impl FnOnce(Result<T>) + Send + 'static,
@@ -40,17 +40,17 @@ pub fn spawn<T: Send + 'static>(
     }
 }
 
-/// Runs `work` on a thread that may block, when one of the few is free.
+/// Runs `work` on a thread that may block, as soon as one is free.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(panicked(&error)))
 }
 
-/// Waits for a future of the SDK's. For the threads of [`blocking`].
+/// Waits for a future of the SDK. Call this only on a thread of [`blocking`].
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Handle::current().block_on(future)
 }
 
-/// Never the panic's own text: it may quote the key that it failed on.
+/// The message never has the panic's own text, which may quote a private key.
 fn panicked(error: &JoinError) -> Error {
     Error::internal(if error.is_panic() { "the work panicked" } else { "the work was cancelled" })
 }

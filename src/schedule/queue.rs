@@ -1,4 +1,4 @@
-//! Lets the calls of this process for one store wait for each other.
+//! Queues the calls of this process that are for the same store.
 
 use std::{
     collections::HashMap,
@@ -12,13 +12,13 @@ type Stores = HashMap<PathBuf, Arc<AsyncMutex<()>>>;
 
 static STORES: LazyLock<Mutex<Stores>> = LazyLock::new(Mutex::default);
 
-/// The right to work on one store. When this is dropped, the next call in line gets it.
+/// The right to work on one store. When this is dropped, the next call in the queue gets it.
 pub struct Turn {
     store: PathBuf,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
-/// Waits for the calls for this store that came before.
+/// Waits for the earlier calls for this store.
 pub async fn turn(store: &Path) -> Turn {
     let line = Arc::clone(stores().entry(store.to_owned()).or_default());
     Turn { store: store.to_owned(), guard: Some(line.lock_owned().await) }
@@ -28,7 +28,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut stores = stores();
         self.guard = None;
-        // One reference is the map's own, so nobody waits any more.
+        // The last reference is the map's own, so no call is waiting.
         if stores.get(&self.store).is_some_and(|line| Arc::strong_count(line) == 1) {
             stores.remove(&self.store);
         }

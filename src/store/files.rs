@@ -9,6 +9,10 @@ use std::{
 /// The file in which the Matrix SDK keeps a crypto store.
 pub const DATABASE: &str = "matrix-sdk-crypto.sqlite3";
 
+/// The folder in which a new database is written before it gets its name. A call that was killed leaves
+/// it behind, and the next call removes it.
+pub const STAGING: &str = ".rust-crypto-helper-new";
+
 /// What SQLite appends to the name of a database for the files that it keeps beside it.
 pub const LOG: &str = "-wal";
 pub const LOG_INDEX: &str = "-shm";

@@ -7,11 +7,12 @@ use std::{
 };
 
 use super::{
-    files::{COMPANIONS, DATABASE, FileIdentity, JOURNAL, companion, create_private_folder, sync_folder},
+    files::{
+        COMPANIONS, DATABASE, FileIdentity, JOURNAL, STAGING, companion, create_private_folder, sync_folder,
+    },
     lock::lock,
     open_handles,
     path::not_a_folder,
-    staging::STAGING,
 };
 use crate::error::{Error, ErrorCode, Result};
 

@@ -9,13 +9,10 @@ use std::{
 use tempfile::TempPath;
 
 use super::{
-    files::{DATABASE, FileIdentity, create_private_file, create_private_folder, open_folder},
+    files::{DATABASE, FileIdentity, STAGING, create_private_file, create_private_folder, open_folder},
     folder::StoreFolder,
 };
 use crate::error::{Error, Result};
-
-/// A call that was killed leaves this folder behind. The next call removes it ([`StoreFolder::enter`]).
-pub const STAGING: &str = ".rust-crypto-helper-new";
 
 /// A private folder inside the store's folder, so on the same file system. When this is dropped, the
 /// folder goes.
