@@ -42,7 +42,7 @@ function explain(refusals) {
 function libc() {
   if (platform !== 'linux' || !process.report) return ''
   // Otherwise the report looks up the names of all open connections.
-  process.report.excludeNetwork = true
+  Object.assign(process.report, { excludeNetwork: true })
   const { header } = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (process.report.getReport())
   return header.glibcVersionRuntime ? ` with glibc ${header.glibcVersionRuntime}` : ' with musl'
 }

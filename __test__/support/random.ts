@@ -1,4 +1,6 @@
-// Random values that can be had again: the seed is in the message of whatever fails.
+// Random values that can be made again: the message of a failed test has the seed.
+
+import fc from 'fast-check'
 
 /** Mulberry32: numbers from 0 to 1. */
 export function generator(seed: number): () => number {
@@ -14,29 +16,49 @@ export function pick<T>(random: () => number, values: readonly T[]): T {
   return values[Math.floor(random() * values.length)]!
 }
 
-/** A value of any type that JavaScript has; its objects have properties of these names. */
-export function anything(random: () => number, names: readonly string[]): unknown {
-  const another = () => anything(random, names)
-  return pick<() => unknown>(random, [
-    () => undefined,
-    () => null,
-    () => random() < 0.5,
-    () => (random() - 0.5) * 10 ** Math.floor(random() * 20),
-    () => pick(random, [NaN, Infinity, -Infinity, -0]),
-    () => BigInt(Math.floor(random() * 1e9)),
+/** Any value that JavaScript has. Its objects often have properties of these names. */
+export function anything(names: readonly string[]): fc.Arbitrary<unknown> {
+  const values = fc.anything({
+    key: fc.oneof(fc.constantFrom(...names), fc.string()),
+    values: [
+      ...[fc.boolean(), fc.double(), fc.integer(), fc.string({ unit: 'binary' })],
+      fc.constantFrom('@', '@a:b', 'D', '\ud800', '../..', '/dev/null', '/dev/null/\0'),
+      fc.constantFrom(undefined, null, NaN, Infinity, -Infinity, -0),
+    ],
+    withBigInt: true,
+    withDate: true,
+    withMap: true,
+    withSet: true,
+    withNullPrototype: true,
+    withSparseArray: true,
+    withTypedArray: true,
+  })
+  const others = fc.constantFrom<(value: unknown) => unknown>(
     () => Symbol('symbol'),
-    () => String.fromCharCode(...Array.from({ length: random() * 30 }, () => random() * 0x10000)),
-    () => pick(random, ['@', '@a:b', 'D', '\ud800', '../..', '/dev/null', `/dev/null/${random()}\0`]),
-    () => [another()],
-    () => ({ [pick(random, names)]: another(), [pick(random, names)]: another() }),
-    () => another,
-    () => new Date(),
     () => /a/,
-    () => new Map(),
-    () => Buffer.alloc(8),
-    () => new Proxy({}, { get: another, ownKeys: () => ['a'] }),
-    () => Promise.resolve(),
     () => new Error('input'),
-    () => Object.create(null) as object,
-  ])()
+    () => Promise.resolve(),
+    (value) => () => value,
+    (value) => new Proxy({}, { get: () => value, ownKeys: () => ['a'] }),
+  )
+  return fc.oneof(
+    { weight: 4, arbitrary: values },
+    fc.tuple(others, values).map(([make, value]) => make(value)),
+  )
+}
+
+/** Arguments of which at least one is anything. The others are valid. */
+export function argumentsLike(valid: readonly unknown[], names: readonly string[]): fc.Arbitrary<unknown[]> {
+  const perhaps = fc.option(
+    anything(names).map((value) => ({ value })),
+    { freq: 4 },
+  )
+  const some = fc.tuple(
+    fc.array(perhaps, { minLength: valid.length }),
+    fc.nat(valid.length - 1),
+    anything(names),
+  )
+  return some.map(([wrong, always, value]) =>
+    valid.map((right, n) => (n === always ? value : wrong[n] ? wrong[n].value : right)),
+  )
 }
