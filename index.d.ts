@@ -5,38 +5,38 @@ export interface BootstrapError extends Error {
 }
 
 /**
- * Gives a Matrix user a cross-signing identity, and says what to upload.
+ * Gives a Matrix user a cross-signing identity, and returns what to upload.
  *
- * Opens the crypto store, or creates it; makes the master, self-signing and user-signing keys if it
- * holds none; signs the device; closes the store completely; and only then resolves (or rejects).
- * From that moment the caller's own `OlmMachine` may open it. The private keys stay in the store.
+ * The call opens the crypto store, or creates it. It makes the master, self-signing and user-signing
+ * keys if the store holds none. It signs the device and closes the store. Then the promise settles, and
+ * the caller's own `OlmMachine` may open the store. The private keys stay in the store.
  *
- * Calling again is always safe and, without `reset`, gives the same `upload_keys`, so a caller that
- * died between the call and its uploads simply starts over. Calls for the same store wait for each other.
+ * Calling again is always safe. Without `reset` a call gives the same `upload_keys`. A caller that died
+ * between the call and its uploads calls again and uploads. Calls for the same store queue up.
  *
- * Every failure rejects, never throws, with an `Error` whose `code` is one of:
+ * A call never throws. Every failure rejects with a `BootstrapError`, whose `code` is one of these:
  *
  * | code | when |
  * |---|---|
- * | `INVALID_ARGUMENT` | an argument of the wrong type; an option that does not exist |
- * | `INVALID_USER_ID` | not `@localpart:server` |
- * | `INVALID_DEVICE_ID` | empty, or with control characters |
- * | `INVALID_STORE_PATH` | empty, with a NUL, or something other than a folder stands there |
+ * | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type, or an option does not exist |
+ * | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
+ * | `INVALID_DEVICE_ID` | the device ID is empty or has control characters |
+ * | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
  * | `ACCOUNT_MISMATCH` | the store belongs to another user or device |
- * | `STORE_IN_USE` | somebody else held the store open for longer than `busyTimeout` |
- * | `STORE_PASSPHRASE` | an encrypted store and no or a wrong passphrase; a plain store and a passphrase |
- * | `STORE_CORRUPT` | not a database, or damaged |
- * | `STORE_VERSION` | written by a newer matrix-sdk than this build knows |
- * | `IDENTITY_INCOMPLETE` | the store holds some of the three private keys, but not all |
- * | `IDENTITY_CONFLICT` | by `serverKeys`, the homeserver has an identity that is not the store's |
+ * | `STORE_IN_USE` | somebody else had the store open for longer than `busyTimeout` |
+ * | `STORE_PASSPHRASE` | the store is encrypted and the passphrase is wrong or missing, or it is plain and there is a passphrase |
+ * | `STORE_CORRUPT` | the file is no database, or it is damaged |
+ * | `STORE_VERSION` | the schema of the store is below 9 or above 19 |
+ * | `IDENTITY_INCOMPLETE` | the store holds a part of an identity: not all private keys, or no signatures |
+ * | `IDENTITY_CONFLICT` | by `serverKeys`, the homeserver has an identity, and the store has none or another |
  * | `STORE_IO` | the file system refused |
- * | `INTERNAL` | a bug of this package |
+ * | `INTERNAL` | this package has a bug |
  *
- * After any of them the store is as it was before the call.
+ * After a failure the store is as it was before the call.
  *
  * @param userId the full user ID, such as `@_ghost:example.org`
  * @param deviceId the ID of the user's device
- * @param storePath the folder that `OlmMachine.initialize` takes; created if it is not there
+ * @param storePath the folder that `OlmMachine.initialize` takes. The call creates it if it is missing
  * @param options passphrase, reset, busyTimeout, serverKeys
  */
 export declare function bootstrapCrossSigning(userId: string, deviceId: string, storePath: string, options?: BootstrapOptions): Promise<CrossSigningBootstrap>
@@ -50,28 +50,28 @@ export type BootstrapErrorCode = 'INVALID_ARGUMENT' | 'INVALID_USER_ID' | 'INVAL
  */
 export interface BootstrapOptions {
   /**
-   * The store's passphrase, as given to `OlmMachine.initialize`. Without it the store is not
-   * encrypted.
+   * The passphrase that `OlmMachine.initialize` takes. Without it the store is not encrypted. `''` is a
+   * passphrase, too.
    */
   passphrase?: string | undefined
   /**
-   * Replace the store's identity by a new one. Whoever verified this user has to do so again.
+   * Replace the identity by a new one. Everybody who verified this user has to verify it again.
    *
    * @default false
    */
   reset?: boolean | undefined
   /**
-   * How long to wait for a store that somebody else holds open, in milliseconds from 0 (do not
-   * wait) to 2147483647, from when it is found in use. Calls of this process for the same store
-   * queue up and do not count.
+   * How long to wait for a store that somebody else has open, in milliseconds: from 0 (do not wait) to
+   * 2147483647. The time starts when the call finds the store in use. The time in the queue behind
+   * other calls of this process does not count.
    *
    * @default 5000
    */
   busyTimeout?: number | undefined
   /**
-   * The present answer to `POST /_matrix/client/v3/keys/query` about this user. With it, a call never
-   * replaces an identity that the homeserver serves (`IDENTITY_CONFLICT`), and the result says what is
-   * left to upload.
+   * The present answer to `POST /_matrix/client/v3/keys/query` about this user. With it, a call without
+   * `reset` never replaces an identity that the homeserver serves (`IDENTITY_CONFLICT`), and the result
+   * says what is left to upload. An answer that is not about this user is refused (`INVALID_ARGUMENT`).
    */
   serverKeys?: KeysQueryAnswer | undefined
 }
@@ -79,49 +79,49 @@ export interface BootstrapOptions {
 /** What a call did. */
 export type BootstrapStatus = 'created' | 'resumed' | 'published'
 
-/** An upload, by the name of its body in the result. */
+/** An upload. It has the name of its body in the result. */
 export type BootstrapUpload = 'upload_device_keys' | 'upload_keys' | 'upload_signatures'
 
-/** Something that the caller should know. It is no reason to refuse. */
+/** Something that the caller should know. The call has succeeded all the same. */
 export interface BootstrapWarning {
-  /** What it is, for a program. */
+  /** The reason, for a program. */
   code: BootstrapWarningCode
-  /** The same in words: what is odd, its usual cause, and what to do. */
+  /** The reason in words: what is odd, its usual cause, and what to do. */
   message: string
 }
 
-/** What is odd about what the homeserver serves. */
+/** Why the result has a warning. */
 export type BootstrapWarningCode = 'DEVICE_KEYS_DIFFER'
 
 /**
- * The bodies of the requests that publish a cross-signing identity. Send them in this order, as the
- * user whose identity it is.
+ * The result of a call, with the bodies of the requests that publish the identity. Send them in this
+ * order, as the user who owns the identity.
  */
 export interface CrossSigningBootstrap {
   /** What the call did. */
   status: BootstrapStatus
   /**
-   * Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, when present. It is absent when
-   * the store records that the server already has the device keys.
+   * Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, if it is present. It is absent if the
+   * store records that the homeserver has the device keys, unless `serverKeys` show that it has not.
    */
   upload_device_keys?: DeviceKeysUpload
   /**
-   * Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added
-   * where the homeserver asks for it.
+   * Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added if
+   * the homeserver asks for it.
    */
   upload_keys: CrossSigningKeysUpload
   /**
-   * Body of `POST /_matrix/client/v3/keys/signatures/upload`: by user ID and device ID, the device
-   * keys with the signature of the self-signing key. Send it 3rd. The answer is 200 even when
-   * the homeserver refuses: read `failures` in it.
+   * Body of `POST /_matrix/client/v3/keys/signatures/upload`: the device keys with the signature of the
+   * self-signing key, by user ID and device ID. Send it 3rd, and read `failures` in the answer: the
+   * status is 200 even if the homeserver stored nothing.
    */
   upload_signatures: Record<string, Record<string, DeviceKeys>>
   /**
-   * With `serverKeys`: the uploads that the homeserver still lacks, in the order in which to send
-   * them. The others may be sent all the same.
+   * With `serverKeys` only: the uploads that the homeserver still lacks, in the order in which to send
+   * them. To send the other uploads, too, does no harm.
    */
   missing?: Array<BootstrapUpload>
-  /** With `serverKeys`: what is odd about what the homeserver serves. Usually empty. */
+  /** With `serverKeys` only: what is odd about what the homeserver serves. Usually empty. */
   warnings?: Array<BootstrapWarning>
 }
 
@@ -131,11 +131,11 @@ export interface CrossSigningBootstrap {
  * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#cross-signing)
  */
 export interface CrossSigningKey {
-  /** The user whose key it is. */
+  /** The user who owns the key. */
   user_id: string
   /** What the key is for. */
   usage: Array<CrossSigningKeyUsage>
-  /** The key itself in unpadded base64, by `ed25519:` and itself. */
+  /** The public key in unpadded base64. Its key ID is `ed25519:` and the same text. */
   keys: Record<string, string>
   /** Signatures in unpadded base64, by user ID and key ID. */
   signatures: Record<string, Record<string, string>>
@@ -147,11 +147,11 @@ export interface CrossSigningKey {
  * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysdevice_signingupload)
  */
 export interface CrossSigningKeysUpload {
-  /** The user's identity. Signed by the device. */
+  /** The user's master key. The device has signed it. */
   master_key: CrossSigningKey
-  /** Signs the user's own devices. Signed by the master key. */
+  /** The key that signs the user's own devices. The master key has signed it. */
   self_signing_key: CrossSigningKey
-  /** Signs other users' master keys. Signed by the master key. */
+  /** The key that signs other users' master keys. The master key has signed it. */
   user_signing_key: CrossSigningKey
 }
 
@@ -164,9 +164,9 @@ export type CrossSigningKeyUsage = 'master' | 'self_signing' | 'user_signing'
  * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload_request_devicekeys)
  */
 export interface DeviceKeys {
-  /** The user whose device it is. */
+  /** The user who owns the device. */
   user_id: string
-  /** The device. */
+  /** The ID of the device. */
   device_id: string
   /** The encryption algorithms that the device supports. */
   algorithms: Array<string>
@@ -180,8 +180,8 @@ export interface DeviceKeys {
 }
 
 /**
- * Body of `POST /_matrix/client/v3/keys/upload`. One-time keys are not in it: they belong to the
- * `OlmMachine` that takes the store over.
+ * Body of `POST /_matrix/client/v3/keys/upload`. It has no one-time keys: they belong to the
+ * `OlmMachine` that opens the store afterwards.
  *
  * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysupload)
  */
@@ -202,48 +202,48 @@ export interface KeysQueryAnswer {
   master_keys?: Record<string, object>
   /** Self-signing keys, by user ID. */
   self_signing_keys?: Record<string, object>
-  /** User-signing keys, by user ID. A homeserver shows them to nobody but the user. */
+  /** User-signing keys, by user ID. A homeserver serves a user-signing key only to its own user. */
   user_signing_keys?: Record<string, object>
-  /** Homeservers that did not answer, by name. */
+  /** Homeservers that did not answer, by server name. */
   failures?: Record<string, object>
 }
 
-/** What `verifyPublished` says of a device that clients show a red shield for. */
+/** The verdict of `verifyPublished` on a device for which clients show a red shield. */
 export interface UnverifiedDevice {
   verified: false
   /**
-   * What is wrong, in the order in which it is looked at:
+   * The first problem that was found:
    *
-   * - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: not served;
-   * - `ID_MISMATCH`: a key says that it belongs to another user or device;
-   * - `SELF_SIGNING_KEY_NOT_SIGNED`: by the master key;
-   * - `DEVICE_NOT_SIGNED`: by the self-signing key, or by itself;
-   * - `BAD_SIGNATURE`: one of these signatures is there, and wrong.
+   * - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: the homeserver does not serve it.
+   * - `ID_MISMATCH`: a key or the device names another user, or the device has another device ID.
+   * - `SELF_SIGNING_KEY_NOT_SIGNED`: the master key has not signed the self-signing key.
+   * - `DEVICE_NOT_SIGNED`: the self-signing key has not signed the device, or the device not itself.
+   * - `BAD_SIGNATURE`: one of these signatures is present, but wrong.
    */
   problem: VerificationProblem
-  /** The same in words, with what to do. */
+  /** The problem in words, with what to do. */
   message: string
 }
 
 /** Why a client shows a red shield for a device. */
 export type VerificationProblem = 'NO_DEVICE' | 'NO_MASTER_KEY' | 'NO_SELF_SIGNING_KEY' | 'ID_MISMATCH' | 'SELF_SIGNING_KEY_NOT_SIGNED' | 'DEVICE_NOT_SIGNED' | 'BAD_SIGNATURE'
 
-/** What `verifyPublished` says of a device that is signed by its owner. */
+/** The verdict of `verifyPublished` on a device that is signed by its owner. */
 export interface VerifiedDevice {
   verified: true
-  /** The public master key that vouches for the device, in unpadded base64. */
+  /** The owner's public master key, in unpadded base64. */
   master_key: string
 }
 
 /**
- * Tells whether a device is signed by its owner, by the rules of the clients of other users: when it
- * is, they show no red shield for it. Looks at nothing but its arguments; needs no store.
+ * Tells whether a device is signed by its owner, by the rules of other users' clients. They show no red
+ * shield for such a device. The function is synchronous. It reads only its arguments and needs no store.
  *
- * Throws an `Error` with the `code` `INVALID_ARGUMENT` if `serverKeys` is not an answer about this
- * user, `INVALID_USER_ID` or `INVALID_DEVICE_ID`.
+ * Throws a `BootstrapError` if an argument is wrong. Its `code` is `INVALID_USER_ID`, `INVALID_DEVICE_ID`
+ * or `INVALID_ARGUMENT`, for example if `serverKeys` is not an answer about this user.
  *
  * @param userId the full user ID, such as `@_ghost:example.org`
  * @param deviceId the ID of the user's device
- * @param serverKeys the body of what `POST /_matrix/client/v3/keys/query` answers about the user
+ * @param serverKeys the body of the answer to `POST /_matrix/client/v3/keys/query` about the user
  */
 export declare function verifyPublished(userId: string, deviceId: string, serverKeys: KeysQueryAnswer): VerifiedDevice | UnverifiedDevice

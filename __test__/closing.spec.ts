@@ -1,11 +1,11 @@
-// Promise: when a call settles, its store is closed. Not soon after: at that moment.
+// Promise: at the moment when a call settles, its store is closed.
 
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootstrapCrossSigning } from 'rust-crypto-helper'
 import { DATABASE, DEVICE_ID, itOnLinux, openHandles, temporaryFolder, USER_ID } from './support/stores'
 
-/** Awaited directly by whoever made the call, so that nothing else gets a turn before it looks. */
+/** Await this directly. Then no other code runs between the end of the call and the check. */
 async function settled(call: Promise<unknown>, store: string) {
   const code = await call.then(
     () => 'resolved',
@@ -16,11 +16,11 @@ async function settled(call: Promise<unknown>, store: string) {
 
 const closed = (code: string) => ({ code, handles: [], files: [DATABASE] })
 
-itOnLinux('the handles are counted: one that is open is seen', () => {
+itOnLinux('openHandles finds an open handle', () => {
   expect(openHandles('/dev').length).toBeGreaterThan(0)
 })
 
-itOnLinux('1,000 new stores one after another: no handle and one file each, at once', async () => {
+itOnLinux('1,000 new stores, one after another: each is closed when its call resolves', async () => {
   const folder = temporaryFolder()
   for (let n = 0; n < 1000; n++) {
     const store = join(folder, `${n}`)
@@ -28,7 +28,7 @@ itOnLinux('1,000 new stores one after another: no handle and one file each, at o
   }
 })
 
-itOnLinux('1,000 new stores at once: no handle and one file each, at once', async () => {
+itOnLinux('1,000 new stores in parallel: each is closed when its call resolves', async () => {
   const folder = temporaryFolder()
   const stores = Array.from({ length: 1000 }, (_, n) => join(folder, `${n}`))
   const seen = await Promise.all(
@@ -37,7 +37,7 @@ itOnLinux('1,000 new stores at once: no handle and one file each, at once', asyn
   expect(seen).toEqual(stores.map(() => closed('resolved')))
 })
 
-itOnLinux('1,000 rejected calls, one after another and at once: the same', async () => {
+itOnLinux('1,000 rejected calls, also in parallel: each store is closed when its call rejects', async () => {
   const folder = temporaryFolder()
   const stores = Array.from({ length: 20 }, (_, n) => join(folder, `${n}`))
   await Promise.all(stores.map((store) => bootstrapCrossSigning(USER_ID, DEVICE_ID, store)))
@@ -55,7 +55,7 @@ itOnLinux('1,000 rejected calls, one after another and at once: the same', async
   }
   const seen = await Promise.all(
     Array.from({ length: 500 }, (_, n) => {
-      // A store of its own for each of the pairs: others may have theirs open at this moment.
+      // Each call has a store of its own. In a common store, another call could have a handle open now.
       const store = join(folder, `rejected-${n}`)
       return bootstrapCrossSigning(USER_ID, DEVICE_ID, store).then(() =>
         settled(refusals[n % 2]![1](store), store),
@@ -65,7 +65,7 @@ itOnLinux('1,000 rejected calls, one after another and at once: the same', async
   expect(seen).toEqual(seen.map((_, n) => closed(refusals[n % 2]![0])))
 })
 
-test('the folder can be moved, emptied and removed at once', async () => {
+test('the folder can be moved and removed as soon as the call resolves', async () => {
   const folder = temporaryFolder()
   const store = join(folder, 'store')
   await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
@@ -74,7 +74,7 @@ test('the folder can be moved, emptied and removed at once', async () => {
   expect(readdirSync(folder)).toEqual([])
 })
 
-test('folders are made for their owner alone, and the database too, whatever the umask', async () => {
+test('new folders and the database are readable for their owner alone, whatever the umask', async () => {
   const folder = temporaryFolder()
   const umask = process.umask(0)
   try {

@@ -1,4 +1,4 @@
-// Promise: the command is a drop-in for the sidecar, and says what the function says.
+// Promise: the command replaces the sidecar without any other change, and prints what the function returns.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ beforeEach(() => {
   store = join(temporaryFolder(), 'store')
 })
 
-test('one line of JSON with the payloads of the function', async () => {
+test('it prints one line of JSON with the payloads of the function', async () => {
   const created = await runCommand([USER_ID, DEVICE_ID, store])
   expect(created).toMatchObject({ code: 0, stderr: '' })
   expect(created.stdout).toMatch(/^\{.*\}\n$/)
@@ -24,7 +24,7 @@ test('one line of JSON with the payloads of the function', async () => {
   expect(resumed.stdout).toBe(`${JSON.stringify(payloads)}\n`)
 })
 
-test('it runs by its path, as the sidecar did', async () => {
+test('it runs by its path, like the sidecar', async () => {
   const { code, stdout } = await finish(start(COMMAND, [USER_ID, DEVICE_ID, store]))
   expect(code).toBe(0)
   expect(Object.keys(JSON.parse(stdout) as object)).toEqual(
@@ -44,7 +44,7 @@ test('the passphrase comes from the environment', async () => {
   expect(without.stderr).toMatch(/^STORE_PASSPHRASE: /)
 })
 
-test('a failure is CODE: message and exit code 1', async () => {
+test('a failure prints CODE: message, and the exit code is 1', async () => {
   const { code, stdout, stderr } = await runCommand(['ghost', DEVICE_ID, store])
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
   expect(stderr).toMatch(/^INVALID_USER_ID: .*\n$/)
@@ -61,7 +61,7 @@ test.each([
   [['verify', USER_ID, DEVICE_ID, 'store']],
   [['verify', USER_ID, DEVICE_ID, '--server-keys']],
   [[USER_ID, DEVICE_ID, 'store', '--server-keys']],
-])('wrong usage %j is exit code 2 and the usage lines', async (args) => {
+])('wrong usage %j prints the usage, and the exit code is 2', async (args) => {
   const { code, stdout, stderr } = await runCommand(args)
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
   expect(stderr).toMatch(
@@ -69,7 +69,7 @@ test.each([
   )
 })
 
-test('--help and --version', async () => {
+test('--help prints the help, and --version prints the version', async () => {
   const help = await runCommand(['--help'])
   expect(help).toMatchObject({ code: 0, stderr: '' })
   expect(help.stdout).toMatch(/^usage: .*RUST_CRYPTO_HELPER_PASSPHRASE/s)
@@ -97,18 +97,18 @@ describe('--server-keys', () => {
   const asInput = () => ({ args: ['--server-keys', '-'], input: JSON.stringify(served) })
   const byDefault = () => ({ args: [], input: JSON.stringify(served) })
 
-  /** Runs the command with something on its standard input. */
+  /** Runs the command with `input` on its standard input. */
   function run(args: string[], input: string) {
     const child = start(process.execPath, [COMMAND, ...args])
-    // It may end without having read it.
+    // The command may end before it has read its input.
     child.stdin!.on('error', () => undefined).end(input)
     return finish(child)
   }
 
   test.each<[string, () => { args: string[]; input: string }]>([
-    ['of a file', asFile],
-    ['of standard input', asInput],
-  ])('%s, for a bootstrap: the result of the function', async (_, give) => {
+    ['from a file', asFile],
+    ['from standard input', asInput],
+  ])('%s: a bootstrap prints the result of the function', async (_, give) => {
     const { args, input } = give()
     const { code, stdout, stderr } = await run([USER_ID, DEVICE_ID, store, ...args], input)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -122,10 +122,10 @@ describe('--server-keys', () => {
   })
 
   test.each<[string, () => { args: string[]; input: string }]>([
-    ['of a file', asFile],
-    ['of standard input', asInput],
-    ['of standard input, by default', byDefault],
-  ])('%s, for verify: a line of JSON and an exit code', async (_, give) => {
+    ['from a file', asFile],
+    ['from standard input', asInput],
+    ['from standard input, by default', byDefault],
+  ])('%s: verify prints one line of JSON and sets the exit code', async (_, give) => {
     for (const verified of [true, false]) {
       if (!verified) served.self_signing_keys = {}
       const { args, input } = give()
@@ -141,7 +141,7 @@ describe('--server-keys', () => {
     ['that is text', 'no\nJSON\n'],
     ['that is cut off', '{"device_keys":'],
     ['that is something else', '{}'],
-  ])('an answer %s: one line of error', async (_, input) => {
+  ])('an answer %s gives one line of error', async (_, input) => {
     for (const args of [
       ['verify', USER_ID, DEVICE_ID],
       [USER_ID, DEVICE_ID, store, '--server-keys', '-'],
@@ -152,20 +152,20 @@ describe('--server-keys', () => {
     }
   })
 
-  test('a file that is not there: its name and the reason', async () => {
+  test('if the file does not exist, the error has its name and the reason', async () => {
     const { code, stderr } = await run(['verify', USER_ID, DEVICE_ID, '--server-keys', file], '')
     expect(code).toBe(1)
     expect(stderr).toMatch(/^INVALID_ARGUMENT: .*ENOENT.*\n$/)
     expect(stderr).toContain(file)
   })
 
-  test('a call without it does not read standard input', async () => {
+  test('a bootstrap without --server-keys does not read standard input', async () => {
     const child = start(process.execPath, [COMMAND, USER_ID, DEVICE_ID, store])
-    // Nothing is written there, and it stays open.
+    // Nothing is written to standard input, and it stays open.
     await expect(finish(child)).resolves.toMatchObject({ code: 0, stderr: '' })
   })
 
-  test('verify with a wrong user ID: its code', async () => {
+  test('verify with a wrong user ID prints INVALID_USER_ID', async () => {
     const { code, stderr } = await run(['verify', 'ghost', DEVICE_ID], JSON.stringify(served))
     expect(code).toBe(1)
     expect(stderr).toMatch(/^INVALID_USER_ID: .*\n$/)

@@ -1,11 +1,12 @@
-// Promise: calls for one store queue up, whatever they call it; calls for others do not hold them up.
+// Promise: calls for one store queue up, by any spelling of its path. Calls for different stores run side
+// by side.
 
 import { mkdirSync, symlinkSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { bootstrapCrossSigning } from 'rust-crypto-helper'
 import { DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 
-test('50 calls for one new store through three spellings of its path: one identity', async () => {
+test('50 calls for one new store, by three spellings of its path, make one identity', async () => {
   const folder = temporaryFolder()
   mkdirSync(join(folder, 'real'))
   symlinkSync(join(folder, 'real'), join(folder, 'link'))
@@ -23,7 +24,7 @@ test('50 calls for one new store through three spellings of its path: one identi
   expect(results.filter(({ status }) => status === 'created')).toHaveLength(1)
 })
 
-test('a relative path is taken from the folder that was current at the time of the call', async () => {
+test('a relative path is resolved against the working directory at the time of the call', async () => {
   const folder = temporaryFolder()
   mkdirSync(join(folder, 'elsewhere'))
   const before = process.cwd()
@@ -40,7 +41,7 @@ test('a relative path is taken from the folder that was current at the time of t
   expect(again.status).toBe('resumed')
 })
 
-test('a failing call in the line does not harm those behind it', async () => {
+test('a failed call does not harm the calls behind it in the queue', async () => {
   const store = join(temporaryFolder(), 'store')
   const outcomes = await Promise.allSettled(
     Array.from({ length: 20 }, (_, n) =>
@@ -62,6 +63,6 @@ test('the event loop stays free', async () => {
     Array.from({ length: 200 }, (_, n) => bootstrapCrossSigning(USER_ID, DEVICE_ID, join(folder, `${n}`))),
   )
   clearInterval(ticking)
-  // A loop that the work runs on does not tick before it is done.
+  // If the work ran on the event loop, the timer would not fire before its end.
   expect(ticks).toBeGreaterThan(10)
 })

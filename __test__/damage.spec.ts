@@ -1,7 +1,8 @@
-// Promise: a damaged store is never worth an identity. Either the call refuses and leaves the store as it
-// was, or it gives what the sound store gives.
+// Promise: a damaged store never costs an identity. A call either refuses and leaves the store as it was, or
+// it returns what it returns for the undamaged store.
 //
-// DAMAGE=all changes every byte, FLIPS=8000 and CHANGES=5000 make as many of these, VERBOSE=1 counts.
+// DAMAGE=all changes every byte. FLIPS=8000 and CHANGES=5000 set the numbers of flipped bits and changed
+// values. VERBOSE=1 prints how often each outcome came.
 
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +23,7 @@ const REFUSALS = [
   'ACCOUNT_MISMATCH',
   'IDENTITY_INCOMPLETE',
 ]
-// The columns that hold what the SDK wrote.
+// The columns that hold the values of the SDK.
 const COLUMNS = { kv: 'value', identity: 'data', device: 'data' } as const
 const TABLES = Object.keys(COLUMNS) as (keyof typeof COLUMNS)[]
 
@@ -46,18 +47,18 @@ let random: () => number
 const counts: Record<string, Record<string, number>> = {}
 
 beforeEach(() => {
-  // Each test can be had again alone, and no two stores get the same damage.
+  // A test that runs alone makes the same damage again. Different stores get different damage.
   random = generator(seed + expect.getState().currentTestName!.length)
 })
 
-test.each([...PLAIN, ...ENCRYPTED])('%s: the walk through its trees finds every page once', async (name) => {
+test.each([...PLAIN, ...ENCRYPTED])('%s: the walk through b-trees finds every page once', async (name) => {
   const pages = (await allTrees(name)).map(([, { number }]) => number).sort((a, b) => a - b)
   const [count] = await query(place(sdkStore(name)), 'PRAGMA page_count')
   expect(pages).toEqual(Array.from({ length: count![0] as number }, (_, n) => n + 1))
 })
 
 test.each([...PLAIN, ...ENCRYPTED])(
-  '%s: any byte of its tables and indexes changed',
+  '%s: a changed byte in the tables or indexes that a call reads never costs the identity',
   async (name) => {
     const all = process.env.DAMAGE === 'all'
     const trees = await treesWhere(name, `tbl_name IN (${TABLES.map((table) => `'${table}'`).join()})`)
@@ -77,7 +78,7 @@ test.each([...PLAIN, ...ENCRYPTED])(
 )
 
 test.each(PLAIN)(
-  '%s: any bit of what it holds flipped',
+  '%s: a flipped bit anywhere in the database never costs the identity',
   async (name) => {
     const trees = await allTrees(name)
     const places = trees.flatMap(([tree, page]) => offsets(page.used).map((at) => ({ tree, page, at })))
@@ -92,7 +93,7 @@ test.each(PLAIN)(
 )
 
 test.each(PLAIN)(
-  '%s: any value in its rows changed, in any way that can be written',
+  '%s: a changed value in a row never costs the identity',
   async (name) => {
     const folder = place(sdkStore(name))
     const rows = []
@@ -136,7 +137,7 @@ afterAll(() => {
   process.stderr.write(`\n${line(codes, '')}${lines.join('')}`)
 })
 
-/** Makes a call on a store with each of these damages, and holds it to the promise. */
+/** Makes a call on a copy of the store with each damage, and checks that the promise holds. */
 async function expectSafe(name: string, kind: string, damages: Damage[]): Promise<void> {
   const store = sdkStore(name)
   const expected = await bootstrap(store, place(store))
@@ -153,7 +154,7 @@ async function expectSafe(name: string, kind: string, damages: Damage[]): Promis
     outcomes[code] = (outcomes[code] ?? 0) + 1
     if (problems.length > 0) violations.push(`${what}: ${code}: ${problems.join(', ')}`)
   }
-  // All of them take from one list.
+  // All workers take their damages from one list.
   const waiting = damages.values()
   const work = async () => {
     const folder = place(store)
@@ -168,7 +169,7 @@ async function expectSafe(name: string, kind: string, damages: Damage[]): Promis
 
 type Payloads = Awaited<ReturnType<typeof bootstrap>>
 
-/** How a call breaks the promise. Its signatures are right if they are those of the sound store. */
+/** How a call breaks the promise. The signatures of the undamaged store are right, so equal ones are, too. */
 async function promise(store: SdkStore, folder: string, expected: Payloads) {
   const late = sleep(LATE, undefined, { ref: false })
   const settled = await Promise.race([outcome(store, folder), late])
@@ -178,7 +179,7 @@ async function promise(store: SdkStore, folder: string, expected: Payloads) {
   if (litter !== undefined) problems.push(`left ${litter}`)
   if (payloads) {
     const names = new Set([...Object.keys(payloads), ...Object.keys(expected)]) as Set<keyof Payloads>
-    // The store may say that the homeserver has the device keys.
+    // The damage may say that the homeserver has the device keys. Then the call does not return them.
     if (payloads.upload_device_keys === undefined) names.delete('upload_device_keys')
     for (const name of names)
       if (!isDeepStrictEqual(payloads[name], expected[name])) problems.push(`another ${name}`)
@@ -189,7 +190,7 @@ async function promise(store: SdkStore, folder: string, expected: Payloads) {
   return { code, problems }
 }
 
-/** The pages of the b-trees for which this holds in sqlite_master, by the name of the tree. */
+/** The pages of the b-trees whose row in sqlite_master meets the condition, each with its tree's name. */
 async function treesWhere(name: string, condition: string): Promise<[tree: string, Page][]> {
   const folder = place(sdkStore(name))
   const trees = await query(folder, `SELECT name, rootpage FROM sqlite_master WHERE ${condition}`)

@@ -1,5 +1,5 @@
-// Promise: what a resolved call promised is on the disk. A power cut at any moment of a call leaves the
-// store as it was before, or as it is afterwards.
+// Promise: when a call resolves, its result is on the disk. A power cut at any moment of a call leaves the
+// store as it was before the call, or as it is after it.
 
 import { createHash } from 'node:crypto'
 import {
@@ -29,11 +29,11 @@ import { canonicalJson } from './support/signatures'
 import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 import { type Call, cannotTrace, type Operation, record, type Recording, startTraced } from './support/strace'
 
-/** Random power cuts after each step of a call. POWER_CUTS=100 for the long run. */
+/** The number of random power cuts after each step of a call. POWER_CUTS=100 is the full size. */
 const POWER_CUTS = Number(process.env.POWER_CUTS ?? 4)
 const SEED = Number(process.env.SEED ?? Date.now())
 const AT_ONCE = 16
-// In memory, where there is such a folder: what is only looked at needs no disk.
+// The states that a power cut leaves need no disk. They are kept in memory if the system has a folder there.
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 const STAGING = '.rust-crypto-helper-new'
 const STORED = join('store', DATABASE)
@@ -46,7 +46,7 @@ const PLAIN = sdkStore('sdk-0.18-plain')
 const traced = itWith(cannotTrace())
 const tracedWithPython = itWith(cannotTrace() ?? OTHER_PROCESS.missing)
 
-/** A call to make, for a store on a disk that is a folder of its own. */
+/** A call for a store on a disk. The disk is a temporary folder. */
 class Scene {
   readonly disk = temporaryFolder()
   readonly folder: string
@@ -54,7 +54,7 @@ class Scene {
   readonly call: Call
 
   constructor(
-    /** Its path on the disk. */
+    /** The path of the store on the disk. */
     readonly store: string,
     made?: SdkStore,
     options: BootstrapOptions = {},
@@ -67,7 +67,7 @@ class Scene {
     this.call = [user_id, device_id, this.folder, { ...own, ...options }]
   }
 
-  /** A file of the store, as recordings name it. */
+  /** The path of a file of the store on the disk, as recordings have it. */
   file(suffix = ''): string {
     return join(this.store, DATABASE + suffix)
   }
@@ -87,14 +87,14 @@ const reset = { reset: true }
 
 const SCENES: Record<string, () => Scene | Promise<Scene>> = {
   'a new store': () => inNewFolder(),
-  'a new store whose folder and its parents are missing': () => new Scene('a/b/store'),
+  'a new store whose folder and parent folders are missing': () => new Scene('a/b/store'),
   'a new encrypted store': () => new Scene('a/b/store', undefined, { passphrase: 'secret' }),
-  'a store that is an empty file': () => {
+  'a store whose database is an empty file': () => {
     const scene = inNewFolder()
     writeFileSync(scene.database, '')
     return scene
   },
-  'a store that is complete': () => complete(),
+  'a complete store': () => complete(),
   'a store whose device is not signed': () => new Scene('store', PLAIN),
   'a store without an identity': () => new Scene('store', sdkStore('sdk-0.18-no-identity')),
   'a store of SDK 0.9 without an identity': () => new Scene('store', sdkStore('sdk-0.9-no-identity')),
@@ -109,7 +109,7 @@ const SCENES_AFTER_A_CRASH: typeof SCENES = {
   'a reset of a store with the journal of a crashed process': () => crashedWithJournal(reset),
 }
 
-describe('a power cut at any moment leaves the store before or after, and after the call what it promised', () => {
+describe('a power cut leaves the old store or the new one, and after the call always the new one', () => {
   for (const [name, scene] of Object.entries(SCENES)) {
     traced(name, async () => {
       await expectWithstood(await scene())
@@ -122,11 +122,11 @@ describe('a power cut at any moment leaves the store before or after, and after 
     })
   }
 
-  traced('a reset that the disk does not let put its log away', async () => {
+  traced('a reset whose last syncs the disk refuses', async () => {
     await expectWithstood(resetOfUsed(), await refuseLastSyncs(resetOfUsed()))
   })
 
-  traced('but not if one sync of a new store is left out', async () => {
+  traced('the model notices when any sync of a new store is left out', async () => {
     const scene = new Scene('a/b/store')
     const recorded = await recordCall(scene)
     for (const [n, { kind, path }] of recorded.operations.entries()) {
@@ -138,10 +138,10 @@ describe('a power cut at any moment leaves the store before or after, and after 
   })
 })
 
-describe('the order of what reaches the disk', () => {
+describe('the order of writes and syncs', () => {
   const isResolved = ({ kind }: Operation) => kind === 'resolved'
 
-  traced('nothing is written into a store that is complete', async () => {
+  traced('a call writes nothing into a complete store', async () => {
     const scene = await complete()
     const { operations } = await scene.record()
     expect(operations.filter(({ kind, path }) => kind === 'write' && path === scene.file())).toEqual([])
@@ -164,7 +164,7 @@ describe('the order of what reaches the disk', () => {
     expect(disk.unsynced('a/b/store')).toEqual([])
   })
 
-  traced('a log is synced, and its name, before it goes into the database', async () => {
+  traced('a log and its name are synced before the log goes into the database', async () => {
     const scene = resetOfUsed()
     const disk = await diskBefore(scene, ({ kind, path }) => kind === 'write' && path === scene.file())
     expect(disk.unsynced(scene.file('-wal'))).toEqual([])
@@ -176,20 +176,20 @@ describe('the order of what reaches the disk', () => {
     expect(disk.unsynced(scene.file())).toEqual([])
   })
 
-  traced('a change is synced before the call resolves, also if it has to stay in the log', async () => {
+  traced('a change is synced before the call resolves, even if it has to stay in the log', async () => {
     const scene = resetOfUsed()
     const disk = await diskBefore(scene, isResolved, await refuseLastSyncs(resetOfUsed()))
     expect(disk.unsynced(scene.file('-wal'))).toEqual([])
   })
 
-  tracedWithPython('a database is synced before the journal is discarded that mended it', async () => {
+  tracedWithPython('a database repaired by a journal is synced before that is discarded', async () => {
     const scene = await crashedWithJournal()
     const disk = await diskBefore(scene, (operation) => discards(operation, scene.file('-journal')))
     expect(disk.unsynced(scene.file())).toEqual([])
   })
 })
 
-describe('somebody else takes the store away under way: refused, and nothing of ours is left', () => {
+describe('if the store is moved or removed during a call, the call rejects and leaves nothing behind', () => {
   traced('the folder of a new store is moved', async () => {
     const scene = new Scene('store')
     const outcome = await interrupt(scene, STAGED, () => {
@@ -199,14 +199,14 @@ describe('somebody else takes the store away under way: refused, and nothing of 
     expect(listed(scene.disk)).not.toContain(MOVED)
   })
 
-  traced('the folder is moved', async () => {
+  traced('the folder of an existing store is moved', async () => {
     const act = ({ folder }: Scene) => {
       renameSync(folder, `${folder}-moved`)
     }
     for (const { name, scene, outcome, before } of await interruptEach(act)) {
       expect([name, outcome, existsSync(scene.folder)]).toEqual([name, 'STORE_IO', false])
       expect(readFileSync(join(scene.disk, MOVED)).equals(before)).toBe(true)
-      // Nor is there a log or journal that changes it.
+      // There is no log or journal that changes it, either.
       renameSync(`${scene.folder}-moved`, scene.folder)
       const { upload_keys } = await scene.resume(scene.disk)
       expect(Object.values(upload_keys.master_key.keys)).toEqual([PLAIN.master_key])
@@ -222,7 +222,7 @@ describe('somebody else takes the store away under way: refused, and nothing of 
     }
   })
 
-  traced('the database is replaced by another', async () => {
+  traced('the database is replaced by another one', async () => {
     const another = readFileSync(new Scene('store', sdkStore('sdk-0.18-no-identity')).database)
     const act = ({ database }: Scene) => {
       writeFileSync(`${database}-new`, another)
@@ -259,7 +259,7 @@ function resetOfUsed(): Scene {
   return new Scene('store', sdkStore('sdk-0.9-used'), reset)
 }
 
-/** Somebody writes into the store and is killed. */
+/** Another process writes into the store and is killed. */
 async function crash(scene: Scene, statements: string[]): Promise<Scene> {
   const holder = OTHER_PROCESS.start()
   await holder.open(scene.folder)
@@ -279,7 +279,7 @@ async function crashedWithLog(options?: BootstrapOptions): Promise<Scene> {
   return scene
 }
 
-/** Half of a transaction is in the database, and in the journal what is needed to take it back. */
+/** Half of a transaction is in the database. The journal has what SQLite needs to undo it. */
 async function crashedWithJournal(options?: BootstrapOptions): Promise<Scene> {
   const scene = await crash(new Scene('store', PLAIN, options), [
     'PRAGMA journal_mode = delete',
@@ -295,7 +295,7 @@ async function crashedWithJournal(options?: BootstrapOptions): Promise<Scene> {
   return scene
 }
 
-/** Makes every sync fail from the one on with which SQLite begins to put the log of this call away. */
+/** The options of strace that make the first sync of the final checkpoint fail, and every later one. */
 async function refuseLastSyncs(scene: Scene): Promise<string[]> {
   const { operations } = await scene.record()
   const putAway = operations.findIndex(({ kind, path }) => kind === 'write' && path === scene.file())
@@ -303,14 +303,14 @@ async function refuseLastSyncs(scene: Scene): Promise<string[]> {
   return ['-e', `inject=fsync,fdatasync:error=EIO:when=${syncs}+`]
 }
 
-/** Whether SQLite, after this, no longer heeds a log or journal: it is emptied, wiped or removed. */
+/** Whether SQLite ignores a log or journal after this operation: it is emptied, wiped or removed. */
 function discards(operation: Operation, file: string): boolean {
   const { kind, path } = operation
   const wipes = kind === 'write' && operation.at === 0 && operation.bytes.every((byte) => byte === 0)
   return path === file && (wipes || kind === 'resize' || kind === 'remove')
 }
 
-/** The disk right before something is done for the first time. */
+/** The disk right before the first operation of this kind. */
 async function diskBefore(
   scene: Scene,
   what: (operation: Operation) => boolean,
@@ -326,7 +326,7 @@ async function diskBefore(
 
 interface Found {
   payloads: CrossSigningBootstrap
-  /** A digest of all rows but those of the account and its identity. */
+  /** A digest of all tables but `kv`, `identity` and `device`. */
   others: string
 }
 
@@ -364,7 +364,7 @@ async function recordCall(scene: Scene, inject?: string[]): Promise<Recorded> {
   return { disk, before, ...(await scene.record(inject)) }
 }
 
-/** Cuts the power after each step of a call, and looks at what may be left. */
+/** Cuts the power after each step of a call, and checks what may be left. */
 async function cutPower(scene: Scene, { disk, before, operations, payloads }: Recorded): Promise<object[]> {
   const random = generator(SEED)
   const problems: object[] = []
@@ -385,7 +385,7 @@ async function cutPower(scene: Scene, { disk, before, operations, payloads }: Re
     isPromised ||= operation.kind === 'resolved'
     const step = `${n + 1} of ${operations.length}: ${operation.kind} ${operation.path}`
     for (const remains of disk.remains(random, isPromised ? POWER_CUTS * 10 : POWER_CUTS)) {
-      // What a call builds in a folder within the store's is thrown away by the next one.
+      // The next call removes the staging folder, whatever is in it.
       const digest = remains.digest((folder) => folder.startsWith(`${scene.store}/`))
       if (seen.has(`${isPromised} ${digest}`)) continue
       seen.add(`${isPromised} ${digest}`)
@@ -399,7 +399,7 @@ async function cutPower(scene: Scene, { disk, before, operations, payloads }: Re
   return problems
 }
 
-/** Tells what is wrong with what a power cut has left. */
+/** Makes a function that says what is wrong with what a power cut left. */
 function judgeOf(before: Found, after: CrossSigningBootstrap) {
   const isSame = (a: unknown, b: unknown) => canonicalJson(a) === canonicalJson(b)
   const device = ({ upload_device_keys }: CrossSigningBootstrap) => upload_device_keys?.device_keys.keys
@@ -409,7 +409,7 @@ function judgeOf(before: Found, after: CrossSigningBootstrap) {
     if (others !== before.others) return 'rows of others have changed'
     if (isSame(payloads, after)) return undefined
     if (isPromised) return `${payloads.status}: not what was promised`
-    // A store without an identity gets another one each time, but keeps its device, if it has one.
+    // A store without an identity gets a new identity on each call. It keeps its device, if it has one.
     const isAsBefore =
       before.payloads.status === 'resumed'
         ? isSame(payloads, before.payloads)
@@ -420,7 +420,7 @@ function judgeOf(before: Found, after: CrossSigningBootstrap) {
 
 async function expectWithstood(scene: Scene, inject?: string[]): Promise<void> {
   const problems = await cutPower(scene, await recordCall(scene, inject))
-  // The first ones tell enough.
+  // The first problems are enough for the report.
   expect({ seed: SEED, count: problems.length, problems: problems.slice(0, 5) }).toEqual({
     seed: SEED,
     count: 0,
@@ -428,7 +428,7 @@ async function expectWithstood(scene: Scene, inject?: string[]): Promise<void> {
   })
 }
 
-/** A moment of a call: right after the first of these system calls that is about this file. */
+/** A moment of a call: right after the first of these system calls on this file. */
 interface Moment {
   calls: string
   file: string
@@ -445,7 +445,7 @@ const WRITING: Moment = {
 const WRITING_WITHOUT_LOG: Moment = { calls: 'openat', file: `${DATABASE}-journal`, hasCome: existsSync }
 const PAUSE = 1_000_000 // microseconds
 
-/** Does something at a moment of a call. Returns how the call ends: a code or a status. */
+/** Runs `act` at a moment of a call. Returns the outcome of the call: a code or a status. */
 async function interrupt(scene: Scene, { calls, file, hasCome }: Moment, act: () => void): Promise<string> {
   const path = join(scene.folder, file)
   const pause = `inject=${calls}:delay_exit=${PAUSE}:when=1`
@@ -460,7 +460,7 @@ async function interrupt(scene: Scene, { calls, file, hasCome }: Moment, act: ()
   return stdout === '' ? stderr.split(':')[0]! : (JSON.parse(stdout) as CrossSigningBootstrap).status
 }
 
-/** Does something to a store that is held and not yet changed, in each kind of call. */
+/** Runs `act` in each kind of call, at a moment when the call holds the store and has not changed it. */
 function interruptEach(act: (scene: Scene) => void) {
   const plain = (options?: BootstrapOptions) => new Scene('store', PLAIN, options)
   const calls: [name: string, scene: Scene, moment: Moment][] = [
@@ -479,7 +479,7 @@ function interruptEach(act: (scene: Scene) => void) {
   )
 }
 
-/** Makes SQLite use a rollback journal: bytes 18 and 19 of the header say so. */
+/** Makes SQLite use a rollback journal. Bytes 18 and 19 of the header decide this. */
 function withoutLog(scene: Scene): Scene {
   const bytes = readFileSync(scene.database)
   bytes[18] = bytes[19] = 1

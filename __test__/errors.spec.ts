@@ -151,7 +151,11 @@ describe('arguments', () => {
     expect((await failure(USER_ID, DEVICE_ID, path)).code).toBe('INVALID_STORE_PATH')
   })
 
-  test('wrong arguments do not touch the file system', () => {
+  test('wrong arguments do not touch the file system', async () => {
+    await failure('ghost', DEVICE_ID, store)
+    await failure(USER_ID, '', store)
+    await failure(USER_ID, DEVICE_ID, store, { reset: 1 })
+    await failure(USER_ID, DEVICE_ID, store, { serverKeys: {} })
     expect(existsSync(store)).toBe(false)
   })
 

@@ -1,5 +1,6 @@
-// Promise: every fault has its code, comes at once, and leaves what was there as it was; when it is over,
-// the same call succeeds. The table of faults is docs/faults.md; UPDATE_DOCS=1 writes it.
+// Promise: every fault has its outcome and is reported at once. A call that fails leaves everything as it
+// was. When the fault is over, the same call succeeds. UPDATE_DOCS=1 writes the table of faults to
+// docs/faults.md.
 
 import {
   appendFileSync,
@@ -30,7 +31,7 @@ import { runScript } from './support/processes'
 import { onlyKey } from './support/signatures'
 import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 
-// Promised is a second; what is beyond it is for a busy machine.
+// A call fails within a second. The rest is for a busy machine.
 const LATE = 5000
 const PAGE = 4096
 const STAGING = '.rust-crypto-helper-new'
@@ -38,34 +39,34 @@ const DOCUMENT = join(__dirname, '..', 'docs', 'faults.md')
 
 type Call = (store: string, options?: BootstrapOptions) => Promise<CrossSigningBootstrap>
 
-/** One occurrence of a fault. */
+/** One case of a fault. */
 interface Scene {
   store: string
-  /** What the store held before, if it can be resumed. */
+  /** The payloads before the fault, if the store can be resumed. */
   first?: CrossSigningBootstrap
   options?: BootstrapOptions
   call?: Call
-  /** The fault itself, where it is not in the store but around it, and the end of it. */
+  /** The start and the end of the fault, if it is not in the store but around it. */
   begin?: () => void
   end?: () => void
-  /** What else holds afterwards. */
+  /** More checks after the call. */
   check?: (payloads: CrossSigningBootstrap | undefined) => void | Promise<void>
 }
 
 interface Fault {
   fault: string
   outcome: string
-  /** What may also come of it, depending on the moment. */
+  /** Another possible outcome. The moment of the fault decides. */
   or?: string
   left:
     | 'nothing'
-    | 'nothing there; where the folder is now, nothing or the whole store'
-    | 'nothing there; where the folder is now, the whole store, before or after the call'
+    | 'nothing at the old path. At the new path: nothing, or the whole store'
+    | 'nothing at the old path. At the new path: the whole store, as before or as after the call'
     | 'the store as it was'
-    | 'the store, its identity new'
-    | 'the store, its identity as before'
-    | 'the store, as damaged as before'
-  /** Each scene leaves a little more room than the one before, until a call resolves. */
+    | 'the store with a new identity'
+    | 'the store with its identity'
+    | 'the store with the same damage'
+  /** Each scene leaves a little more room than the scene before it, until a call resolves. */
   untilThereIsRoom?: true
   missing?: string | undefined
   scenes: (folder: string) => AsyncGenerator<Scene> | Generator<Scene>
@@ -75,12 +76,13 @@ const bootstrap: Call = (...args) => bootstrapCrossSigning(USER_ID, DEVICE_ID, .
 
 const cannotMount = Disk.cannotMount()
 const holders = [OTHER_PROCESS, SAME_PROCESS].find(({ missing }) => missing === undefined) ?? OTHER_PROCESS
-// Root may read and write everything: a process without its rights may not.
+// Root may read and write everything, so these tests need a process without the rights of root.
 const isRoot = process.getuid?.() === 0
 const NOBODY = isRoot ? { uid: 65534, gid: 65534 } : {}
 
-// What a call reads. SQLite reads its own statistics or not, as it likes.
+// The tables and indexes that a call reads.
 const READ = "tbl_name IN ('kv', 'device', 'identity') AND name <> 'device_user_id'"
+// SQLite may read its own statistics, or it may not.
 const NO_STATISTICS = "tbl_name NOT LIKE 'sqlite_%'"
 
 const FAULTS: Fault[] = [
@@ -187,27 +189,27 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'folder moved away under way, new store',
+    fault: 'folder moved during the call, new store',
     outcome: 'STORE_IO',
     or: 'created',
-    left: 'nothing there; where the folder is now, nothing or the whole store',
+    left: 'nothing at the old path. At the new path: nothing, or the whole store',
     *scenes(folder) {
-      for (let n = 0; n < 30; n++) yield { store: join(folder, `${n}`), call: movedUnderWay(n % 3) }
+      for (let n = 0; n < 30; n++) yield { store: join(folder, `${n}`), call: movedDuringCall(n % 3) }
     },
   },
   {
-    fault: 'folder moved away under way, existing store',
+    fault: 'folder moved during the call, existing store',
     outcome: 'STORE_IO',
-    left: 'nothing there; where the folder is now, the whole store, before or after the call',
+    left: 'nothing at the old path. At the new path: the whole store, as before or as after the call',
     async *scenes(folder) {
       for (let n = 0; n < 30; n++) {
         const { store } = await existing(folder, `${n}`)
-        yield { store, call: movedUnderWay(n % 3), options: { reset: true } }
+        yield { store, call: movedDuringCall(n % 3), options: { reset: true } }
       }
     },
   },
   {
-    fault: 'symbolic links that lead in a circle',
+    fault: 'a path with a loop of symbolic links',
     outcome: 'STORE_IO',
     left: 'nothing',
     *scenes(folder) {
@@ -218,7 +220,7 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'a path of 5,000 characters, or of more than the 512 bytes that SQLite takes',
+    fault: 'a path of more than the 512 bytes that SQLite allows, or of 5,000 characters',
     outcome: 'STORE_IO',
     left: 'nothing',
     *scenes(folder) {
@@ -230,9 +232,9 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'spaces, emoji, quotes, line breaks and what URLs and options are made of, in the path',
+    fault: 'a path with spaces, emoji, quotes, line breaks or characters of URLs and options',
     outcome: 'created',
-    left: 'the store, its identity new',
+    left: 'the store with a new identity',
     *scenes(folder) {
       const odd = [
         'a b',
@@ -250,14 +252,14 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'a current folder whose name is not UTF-8, and a path relative to it',
+    fault: 'a relative path, and a working directory whose name is not UTF-8',
     outcome: 'created',
-    left: 'the store, its identity new',
+    left: 'the store with a new identity',
     missing: process.platform === 'linux' ? undefined : 'only Linux has names that are not UTF-8',
     *scenes(folder) {
       const odd = Buffer.concat([Buffer.from(`${folder}/`), Buffer.of(0x66, 0xff, 0xfe)])
       mkdirSync(odd)
-      // Strings cannot name it, but a link to it.
+      // A JavaScript string cannot hold this name, but it can hold the name of a link.
       const cwd = join(folder, 'link')
       symlinkSync(odd, cwd)
       yield { store: join(cwd, 'store'), call: () => inProcess({ cwd })('store') }
@@ -275,7 +277,7 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'a damaged page of the tables `kv`, `device` and `identity`',
+    fault: 'a damaged page of the table `kv`, `identity` or `device`',
     outcome: 'STORE_CORRUPT',
     left: 'the store as it was',
     async *scenes(folder) {
@@ -283,9 +285,9 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'a damaged page elsewhere',
+    fault: 'a damaged page that the call does not read',
     outcome: 'resumed',
-    left: 'the store, as damaged as before',
+    left: 'the store with the same damage',
     async *scenes(folder) {
       for (const page of await pages(folder, `NOT (${READ}) AND ${NO_STATISTICS}`))
         yield await damaged(folder, `${page}`, spoil(page))
@@ -316,16 +318,16 @@ const FAULTS: Fault[] = [
   {
     fault: 'an empty file',
     outcome: 'created',
-    left: 'the store, its identity new',
+    left: 'the store with a new identity',
     async *scenes(folder) {
-      // One byte counts as none: SQLite itself writes it where empty files have no lock.
+      // One byte counts as empty: SQLite writes it on file systems that cannot lock an empty file.
       for (const length of [0, 1]) yield await damaged(folder, `${length}`, () => Buffer.alloc(length))
     },
   },
   {
     fault: 'a log that a crashed process left',
     outcome: 'resumed',
-    left: 'the store, its identity as before',
+    left: 'the store with its identity',
     missing: holders.missing,
     async *scenes(folder) {
       const remains: Record<string, (database: string) => void> = {
@@ -341,7 +343,7 @@ const FAULTS: Fault[] = [
         const scene = await existing(folder, name)
         await crash(scene.store)
         change(join(scene.store, DATABASE))
-        // Neither does a call lose it that fails.
+        // A call that fails does not lose the log, either.
         await expect(bootstrap(scene.store, { passphrase: 'none' })).rejects.toMatchObject({
           code: 'STORE_PASSPHRASE',
         })
@@ -354,9 +356,9 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'what a killed call left, new store',
+    fault: 'the staging folder of a killed call, new store',
     outcome: 'created',
-    left: 'the store, its identity new',
+    left: 'the store with a new identity',
     *scenes(folder) {
       const store = join(folder, 'store')
       mkdirSync(store)
@@ -365,9 +367,9 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'what a killed call left, existing store',
+    fault: 'the staging folder of a killed call, existing store',
     outcome: 'resumed',
-    left: 'the store, its identity as before',
+    left: 'the store with its identity',
     async *scenes(folder) {
       const scene = await existing(folder)
       litter(scene.store)
@@ -375,7 +377,7 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'a newer schema',
+    fault: 'a schema above 19',
     outcome: 'STORE_VERSION',
     left: 'the store as it was',
     async *scenes(folder) {
@@ -388,7 +390,7 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'an older schema than 9',
+    fault: 'a schema below 9',
     outcome: 'STORE_VERSION',
     left: 'the store as it was',
     async *scenes(folder) {
@@ -401,9 +403,9 @@ const FAULTS: Fault[] = [
     },
   },
   {
-    fault: 'schema 9, which matrix-sdk 0.9 wrote',
+    fault: 'a store of schema 9, made by the Matrix SDK 0.9',
     outcome: 'resumed',
-    left: 'the store, its identity as before',
+    left: 'the store with its identity',
     async *scenes(folder) {
       const fixture = join(__dirname, 'fixtures', 'schema-9')
       const store = join(folder, 'old')
@@ -439,11 +441,11 @@ for (const fault of FAULTS) {
   })
 }
 
-test('one byte damaged, anywhere: refused for what it is and left as it was, or payloads', async () => {
+test('one damaged byte, anywhere: the call resolves, or it rejects with a code for damage and changes nothing', async () => {
   const { store } = await existing(temporaryFolder())
   const file = join(store, DATABASE)
   const sound = readFileSync(file)
-  // Every byte of the identity, which no check of SQLite's covers, and some of the rest.
+  // Every byte of the identity, which SQLite's checks do not cover, and some other bytes.
   const identity = sound.indexOf('master_key')
   const places = Array.from({ length: 1500 }, (_, n) =>
     n < 1200 ? identity + n : Math.floor(Math.random() * sound.length),
@@ -456,13 +458,13 @@ test('one byte damaged, anywhere: refused for what it is and left as it was, or 
     const { code, payloads } = await settle(bootstrap(store))
     expect(readdirSync(store)).toEqual([DATABASE])
     if (!payloads) expect(readFileSync(file).equals(bytes)).toBe(true)
-    // Neither a bug of ours, nor a disk that will be better later.
+    // Damage is neither a bug of this package nor a problem of the disk.
     if (['INTERNAL', 'STORE_IO'].includes(code)) wrong.push({ at: at - identity, was: sound[at], code })
   }
   expect(wrong).toEqual([])
 })
 
-test('the table of faults in the documentation is this one', () => {
+test('docs/faults.md has the table of these faults', () => {
   const rows = FAULTS.map(
     ({ fault, outcome, or, left }) =>
       `| ${fault} | \`${outcome}\`${or ? ` or \`${or}\`` : ''} | ${left}${or && left === 'nothing' ? ', or the store' : ''} |\n`,
@@ -478,7 +480,7 @@ test('the table of faults in the documentation is this one', () => {
   expect(readFileSync(DOCUMENT, 'utf8')).toContain(`\n\n${table}`)
 })
 
-/** Plays a scene, and checks what it leaves and that it can be repeated when the fault is over. */
+/** Plays a scene. Checks what is left, and that the same call succeeds when the fault is over. */
 async function play({ left }: Fault, scene: Scene) {
   const { store, call = bootstrap, options } = scene
   const before = { exists: existsSync(store), around: around(store), inside: inside(store) }
@@ -496,7 +498,7 @@ async function play({ left }: Fault, scene: Scene) {
   if (payloads) {
     expect(readdirSync(store)).toEqual([DATABASE])
     if (!before.exists) expect(statSync(store).mode & 0o777).toBe(0o700)
-    if (left !== 'the store, as damaged as before') expect(await integrity(store)).toBe('ok')
+    if (left !== 'the store with the same damage') expect(await integrity(store)).toBe('ok')
     if (code === 'resumed' && scene.first) expect(payloads).toEqual({ ...scene.first, status: 'resumed' })
   } else if (left.startsWith('nothing')) {
     expect(existsSync(store)).toBe(false)
@@ -525,13 +527,13 @@ async function settle(call: Promise<CrossSigningBootstrap>) {
   }
 }
 
-/** What stands beside the store, or where its folder would be made. */
+/** The names beside the store, or in the folder in which its folder would be made. */
 function around(store: string): string[] {
   const parent = dirname(store)
   return existsSync(parent) ? readdirSync(parent).filter((name) => name !== basename(store)) : around(parent)
 }
 
-/** Every file in the store's folder, by its content. */
+/** The hash of every file in the store's folder, by name, without the staging folder. */
 function inside(store: string): Record<string, string> {
   const names = existsSync(store) ? readdirSync(store).filter((name) => name !== STAGING) : []
   const hash = (name: string) =>
@@ -546,7 +548,7 @@ async function existing(folder: string, name = 'store') {
   return { store, first: await bootstrap(store) }
 }
 
-/** A store whose database is a good one's after `damage`. */
+/** A store with a damaged copy of a good database. */
 async function damaged(folder: string, name: string, damage: (bytes: Buffer) => Uint8Array): Promise<Scene> {
   const good = join(folder, 'good')
   if (!existsSync(good)) await bootstrap(good)
@@ -556,7 +558,7 @@ async function damaged(folder: string, name: string, damage: (bytes: Buffer) => 
   return { store }
 }
 
-/** The pages of some tables and indexes, without the first page, which has the header. */
+/** The numbers of the pages of some tables and indexes. The first page, with the header, is left out. */
 async function pages(folder: string, which: string): Promise<number[]> {
   const { store } = await existing(folder, 'good')
   const roots = await query(store, `SELECT rootpage FROM sqlite_master WHERE ${which}`)
@@ -613,7 +615,7 @@ function denied(file: string, mode: number, scene: Scene): Scene {
   return { ...scene, call: inProcess(NOBODY), begin, end }
 }
 
-/** A call in a process of its own, which may have another user or current folder. */
+/** A call in a process of its own, which may have another user or working directory. */
 function inProcess(process: SpawnOptions = {}): Call {
   return async (...args) => {
     const script = `
@@ -628,10 +630,10 @@ function inProcess(process: SpawnOptions = {}): Call {
   }
 }
 
-/** A call whose store is moved away some milliseconds after the work on it has begun. */
-function movedUnderWay(milliseconds: number): Call {
+/** A call whose store is moved some milliseconds after the work on it has begun. */
+function movedDuringCall(milliseconds: number): Call {
   return async (store, options) => {
-    // A reset works in the store itself, with a log beside it.
+    // A reset of an existing store makes a log, and a new store a staging folder.
     const isAtWork = () => existsSync(join(store, options ? `${DATABASE}-wal` : STAGING))
     for (let tries = 0; tries < 300; tries++) {
       const call = options ? bootstrap(store, options) : bootstrap(store)
@@ -646,7 +648,7 @@ function movedUnderWay(milliseconds: number): Call {
       if (isAtWork()) {
         renameSync(store, `${store}-moved`)
         if (await resolved) {
-          // Just finished: it is whole, wherever it has gone.
+          // The call had finished just before the move. The store is whole.
           expect(await integrity(`${store}-moved`)).toBe('ok')
           renameSync(`${store}-moved`, store)
           if (!options) rmSync(store, { recursive: true })
@@ -657,7 +659,7 @@ function movedUnderWay(milliseconds: number): Call {
         rmSync(`${store}-moved`, { recursive: true })
         return call
       }
-      // Too late this time.
+      // The call was over before the move. Try again.
       await call
       if (!options) rmSync(store, { recursive: true })
     }
@@ -665,7 +667,7 @@ function movedUnderWay(milliseconds: number): Call {
   }
 }
 
-/** Somebody writes into the store, begins to write more, and is killed. */
+/** Another process writes into the store, begins a second write, and is killed. */
 async function crash(store: string): Promise<void> {
   const holder = holders.start()
   await holder.open(store)
@@ -677,7 +679,7 @@ async function crash(store: string): Promise<void> {
   expect(statSync(join(store, `${DATABASE}-wal`)).size).toBeGreaterThan(PAGE)
 }
 
-/** Leaves in a store's folder what a call leaves that was killed. */
+/** Makes the staging folder of a killed call in a store's folder. */
 function litter(store: string): void {
   mkdirSync(join(store, STAGING))
   for (const suffix of ['', '-wal', '-shm'])

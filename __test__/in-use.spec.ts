@@ -1,5 +1,5 @@
-// Promise: a store that somebody else holds is waited for, then refused, and neither the store nor its
-// holder notices. Nobody's data is lost, whoever comes first.
+// Promise: a call waits for a store that somebody else has open, then rejects, and has touched nothing.
+// Nobody loses data, whoever opens the store first. The holder is the one who has it open.
 
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { itWith } from './support/needs'
 import { finish, printed, startScript } from './support/processes'
 import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 
-// What a busy machine may add to a wait; on an idle one it is a few milliseconds.
+// What a busy machine may add to a wait. An idle machine adds a few milliseconds.
 const LATE = 5000
 
 let store: string
@@ -27,7 +27,7 @@ afterEach(async () => {
   holder = undefined
 })
 
-/** What a holder would notice: its locks, its log, its files. */
+/** What would change for a holder: the locks and the files of the store. */
 function observe(pid: number) {
   const names = readdirSync(store)
   const inodes = [store, ...names.map((name) => join(store, name))].map((file) => statSync(file).ino)
@@ -39,7 +39,11 @@ function observe(pid: number) {
     createHash('sha256')
       .update(readFileSync(join(store, name)))
       .digest('hex')
-  return { locks: locks.sort(), files: Object.fromEntries(names.map((name) => [name, hash(name)])) }
+  // The list can name a lock twice if it changes while it is read.
+  return {
+    locks: [...new Set(locks)].sort(),
+    files: Object.fromEntries(names.map((name) => [name, hash(name)])),
+  }
 }
 
 async function refusal(call: Promise<CrossSigningBootstrap>) {
@@ -59,11 +63,11 @@ const STATES = [
   ['in the middle of a read', ['BEGIN', ROWS], ['COMMIT']],
 ] as const
 
-describe.each([SAME_PROCESS, OTHER_PROCESS])('held by $who', (kind) => {
+describe.each([SAME_PROCESS, OTHER_PROCESS])('a store that is open in $who', (kind) => {
   const itWithHolder = itWith(process.platform === 'linux' ? kind.missing : 'only Linux has /proc/locks')
 
   for (const [state, before, after] of STATES) {
-    itWithHolder(`${state}: refused after busyTimeout, untouched, and nothing is lost`, async () => {
+    itWithHolder(`${state}: the call rejects after busyTimeout, and touches and loses nothing`, async () => {
       const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
       holder = kind.start()
       await holder.open(store)
@@ -94,7 +98,7 @@ describe.each([SAME_PROCESS, OTHER_PROCESS])('held by $who', (kind) => {
     })
   }
 
-  itWithHolder('closed after a second: the call waits for that and resolves', async () => {
+  itWithHolder('closed after a second: the call waits until then and resolves', async () => {
     const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
     holder = kind.start()
     await holder.open(store)
@@ -109,7 +113,7 @@ describe.each([SAME_PROCESS, OTHER_PROCESS])('held by $who', (kind) => {
     expect(await query(store, ROWS)).toEqual([])
   })
 
-  itWithHolder('busyTimeout 0: refused at once', async () => {
+  itWithHolder('busyTimeout 0: the call rejects at once', async () => {
     await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
     holder = kind.start()
     await holder.open(store)
@@ -119,7 +123,7 @@ describe.each([SAME_PROCESS, OTHER_PROCESS])('held by $who', (kind) => {
     expect(elapsed).toBeLessThan(LATE)
   })
 
-  itWithHolder('a database that it makes where a new store is being built stays', async () => {
+  itWithHolder('a database that the holder makes during the bootstrap of a new store stays', async () => {
     holder = kind.start()
     for (let n = 0; n < 10; n++) {
       const contested = join(store, `${n}`)
@@ -129,7 +133,7 @@ describe.each([SAME_PROCESS, OTHER_PROCESS])('held by $who', (kind) => {
       await holder.open(contested)
       await holder.sql('CREATE TABLE holders_own (n INTEGER)')
       await holder.sql('INSERT INTO holders_own VALUES (1)')
-      // Whoever comes first; a database that is not a crypto store is none of ours.
+      // Either may come first. If the call finds the holder's database, that is not a crypto store.
       expect(['resolved', 'STORE_IN_USE', 'STORE_CORRUPT']).toContain((await call).code)
       await holder.close()
       expect(await query(contested, ROWS)).toEqual([[1]])
@@ -138,10 +142,10 @@ describe.each([SAME_PROCESS, OTHER_PROCESS])('held by $who', (kind) => {
   })
 })
 
-describe('waiting', () => {
+describe('while calls wait', () => {
   const itWithHolder = itWith(OTHER_PROCESS.missing)
 
-  itWithHolder('for ten held stores holds up neither the event loop nor other stores', async () => {
+  itWithHolder('for ten stores in use, neither the event loop nor other stores have to wait', async () => {
     const held = Array.from({ length: 10 }, (_, n) => join(store, `held-${n}`))
     await Promise.all(held.map((path) => bootstrapCrossSigning(USER_ID, DEVICE_ID, path)))
     holder = OTHER_PROCESS.start()
@@ -164,50 +168,53 @@ describe('waiting', () => {
     expect(refused).toBe(0)
     expect(await Promise.all(waiting)).toEqual(held.map(() => 'STORE_IN_USE'))
     clearInterval(ticking)
-    // 300 on an idle machine; a loop that the waiting blocks has none.
+    // An idle machine gives 300 ticks. A blocked event loop gives none.
     expect(ticks).toBeGreaterThan(50)
   })
 
-  itWithHolder('others that come and go meanwhile lose nothing, and neither do we', async () => {
-    const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
-    holder = OTHER_PROCESS.start()
-    await holder.open(store)
-    await holder.sql('CREATE TABLE holders_own (n INTEGER)')
-    await holder.close()
+  itWithHolder(
+    'another process that opens and closes the store again and again loses nothing, and neither do the calls',
+    async () => {
+      const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+      holder = OTHER_PROCESS.start()
+      await holder.open(store)
+      await holder.sql('CREATE TABLE holders_own (n INTEGER)')
+      await holder.close()
 
-    let done = false
-    const resets = async () => {
-      let master = first.upload_keys.master_key
-      let count = 0
-      for (; !done; count++) {
-        const options = { reset: true, busyTimeout: 60_000 }
-        master = (await bootstrapCrossSigning(USER_ID, DEVICE_ID, store, options)).upload_keys.master_key
-        // Without a pause between them the others hardly ever find it free.
-        await sleep(Math.random() * 20)
+      let done = false
+      const resets = async () => {
+        let master = first.upload_keys.master_key
+        let count = 0
+        for (; !done; count++) {
+          const options = { reset: true, busyTimeout: 60_000 }
+          master = (await bootstrapCrossSigning(USER_ID, DEVICE_ID, store, options)).upload_keys.master_key
+          // Without a pause the other process hardly ever finds the store free.
+          await sleep(Math.random() * 20)
+        }
+        return { master, count }
       }
-      return { master, count }
-    }
-    const writes = async () => {
-      for (let n = 0; n < 100; n++) {
-        await holder!.open(store)
-        await holder!.sql(`INSERT INTO holders_own VALUES (${n})`)
-        await holder!.close()
-        // Long enough for us to get in between, in the middle of things.
-        await sleep(Math.random() * 40)
+      const writes = async () => {
+        for (let n = 0; n < 100; n++) {
+          await holder!.open(store)
+          await holder!.sql(`INSERT INTO holders_own VALUES (${n})`)
+          await holder!.close()
+          // Long enough for a reset to begin in between.
+          await sleep(Math.random() * 40)
+        }
+        done = true
       }
-      done = true
-    }
-    const [{ master, count }] = await Promise.all([resets(), writes()])
-    expect(count).toBeGreaterThan(20)
-    expect(await query(store, ROWS)).toEqual(Array.from({ length: 100 }, (_, n) => [n]))
-    const last = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
-    expect(last.upload_keys.master_key).toEqual(master)
-    expect(last.upload_device_keys!.device_keys.keys).toEqual(first.upload_device_keys!.device_keys.keys)
-    expect(await integrity(store)).toBe('ok')
-  })
+      const [{ master, count }] = await Promise.all([resets(), writes()])
+      expect(count).toBeGreaterThan(20)
+      expect(await query(store, ROWS)).toEqual(Array.from({ length: 100 }, (_, n) => [n]))
+      const last = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+      expect(last.upload_keys.master_key).toEqual(master)
+      expect(last.upload_device_keys!.device_keys.keys).toEqual(first.upload_device_keys!.device_keys.keys)
+      expect(await integrity(store)).toBe('ok')
+    },
+  )
 })
 
-test('8 processes with 25 calls each for the same 10 new stores at once: one identity per store', async () => {
+test('8 processes with 25 calls each, in parallel, for the same 10 new stores make one identity per store', async () => {
   const stores = Array.from({ length: 10 }, (_, n) => join(store, `${n}`))
   const children = Array.from({ length: 8 }, (_, process) =>
     startScript(`

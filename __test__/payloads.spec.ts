@@ -1,5 +1,5 @@
-// Promise: the three payloads are what the Matrix specification has, and every signature in them is
-// right in the eyes of somebody else's cryptography.
+// Promise: the three payloads have the form of the Matrix specification, and an independent Ed25519
+// verifies every signature in them.
 
 import { join } from 'node:path'
 import { bootstrapCrossSigning, type CrossSigningBootstrap } from 'rust-crypto-helper'
@@ -12,7 +12,7 @@ beforeAll(async () => {
   payloads = await bootstrapCrossSigning(USER_ID, DEVICE_ID, join(temporaryFolder(), 'store'))
 })
 
-test('a new store says that the identity was created', () => {
+test('for a new store the status is created', () => {
   expect(payloads.status).toBe('created')
   expect(Object.keys(payloads).sort()).toEqual([
     'status',
@@ -22,7 +22,7 @@ test('a new store says that the identity was created', () => {
   ])
 })
 
-test('upload_keys holds the three public keys, each for its purpose, and nothing else', () => {
+test('upload_keys has the three public keys, each with its usage, and nothing else', () => {
   const keys = payloads.upload_keys
   expect(Object.keys(keys).sort()).toEqual(['master_key', 'self_signing_key', 'user_signing_key'])
   for (const [name, usage] of [
@@ -39,7 +39,7 @@ test('upload_keys holds the three public keys, each for its purpose, and nothing
   }
 })
 
-test('the master key signs the self-signing and the user-signing key', () => {
+test('the master key signs the self-signing key and the user-signing key', () => {
   const { master_key, self_signing_key, user_signing_key } = payloads.upload_keys
   const [masterId, master] = onlyKey(master_key)
   expect(isSignedBy(self_signing_key, USER_ID, masterId, master)).toBe(true)
@@ -54,7 +54,7 @@ test('the device signs the master key', () => {
   )
 })
 
-test('upload_device_keys holds the device keys alone, signed by the device and the self-signing key', () => {
+test('upload_device_keys has the device keys alone, signed by the device and the self-signing key', () => {
   expect(Object.keys(payloads.upload_device_keys!)).toEqual(['device_keys'])
   const device = payloads.upload_device_keys!.device_keys
   expect(device).toMatchObject({ user_id: USER_ID, device_id: DEVICE_ID })
@@ -66,17 +66,17 @@ test('upload_device_keys holds the device keys alone, signed by the device and t
   expect(isSignedBy(device, USER_ID, selfSigningId, selfSigning)).toBe(true)
 })
 
-test('upload_signatures is the inner map: user, device, device keys signed by the self-signing key', () => {
+test('upload_signatures has by user and device the device keys, signed by the self-signing key', () => {
   expect(Object.keys(payloads.upload_signatures)).toEqual([USER_ID])
   expect(Object.keys(payloads.upload_signatures[USER_ID]!)).toEqual([DEVICE_ID])
   const signed = payloads.upload_signatures[USER_ID]![DEVICE_ID]!
   const [selfSigningId, selfSigning] = onlyKey(payloads.upload_keys.self_signing_key)
   expect(isSignedBy(signed, USER_ID, selfSigningId, selfSigning)).toBe(true)
-  // The same keys as the server gets in the first request: else it would keep two devices' worth.
+  // The homeserver gets the same keys in the first request. Otherwise it would have keys of two devices.
   expect(signed.keys).toEqual(payloads.upload_device_keys!.device_keys.keys)
 })
 
-test('the oracle notices a changed byte', () => {
+test('the oracle refuses a changed object', () => {
   const key = payloads.upload_keys.self_signing_key
   const [masterId, master] = onlyKey(payloads.upload_keys.master_key)
   const changed: typeof key = { ...key, user_id: '@_other:example.org' }
@@ -84,7 +84,7 @@ test('the oracle notices a changed byte', () => {
 })
 
 test.each(['__proto__', 'constructor', 'with space', 'ABC:DEF', 'GERÄT🔑', '"'])(
-  'a device called %j keeps its name everywhere',
+  'the device ID %j is the same in all payloads',
   async (deviceId) => {
     const { upload_device_keys, upload_signatures } = await bootstrapCrossSigning(
       USER_ID,

@@ -1,4 +1,4 @@
-// Promise: a store keeps its identity. The same call gives the same keys, until `reset` asks for others.
+// Promise: a store keeps its identity. The same call gives the same keys, unless `reset` asks for new ones.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ beforeEach(() => {
   store = join(temporaryFolder(), 'store')
 })
 
-test('a second call resumes, with the same keys byte for byte', async () => {
+test('a second call resumes the identity, with the same keys byte for byte', async () => {
   const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
   const second = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
   expect(second.status).toBe('resumed')
@@ -22,7 +22,7 @@ test('a second call resumes, with the same keys byte for byte', async () => {
   expect({ ...second, status: 'created' }).toEqual(first)
 })
 
-test('a call in another process resumes, with the same keys byte for byte', async () => {
+test('a call in another process resumes the identity, with the same keys byte for byte', async () => {
   const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
   const { stdout } = await runScript(
     `bootstrapCrossSigning(${JSON.stringify(USER_ID)}, ${JSON.stringify(DEVICE_ID)}, ${JSON.stringify(store)})
@@ -56,7 +56,7 @@ test('reset makes a new identity for the same device', async () => {
   expect(third).toEqual({ ...second, status: 'resumed' })
 })
 
-test('an encrypted store resumes with its passphrase, and holds nothing readable', async () => {
+test('an encrypted store keeps its identity, and no ID, key or passphrase in it is readable', async () => {
   const options = { passphrase: 'correct horse battery staple' }
   const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store, options)
   const second = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store, options)
@@ -76,7 +76,7 @@ test('an empty passphrase is a passphrase', async () => {
   })
 })
 
-test('device keys that the server has, as the store records it, are not offered again', async () => {
+test('device keys are not returned again if the store records that the homeserver has them', async () => {
   const { upload_device_keys, ...first } = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
   expect(upload_device_keys).toBeDefined()
   await setFlag(store, 'account', 'shared')
@@ -85,7 +85,7 @@ test('device keys that the server has, as the store records it, are not offered 
   expect('upload_device_keys' in second).toBe(false)
 })
 
-test('an account without an identity, as an OlmMachine leaves it, gets one and keeps its keys', async () => {
+test('an account without an identity, as an OlmMachine makes it, gets an identity and keeps its keys', async () => {
   const first = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
   await change(store, "DELETE FROM kv WHERE key = 'identity'")
   await change(store, 'DELETE FROM identity')
@@ -95,7 +95,7 @@ test('an account without an identity, as an OlmMachine leaves it, gets one and k
   expect(onlyKey(second.upload_keys.master_key)).not.toEqual(onlyKey(first.upload_keys.master_key))
 })
 
-test('an identity that the store knows without its private keys is not replaced by accident', async () => {
+test('an identity whose private keys are not in the store is not replaced by accident', async () => {
   const { upload_keys } = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
   await change(store, "DELETE FROM kv WHERE key = 'identity'")
   const call = bootstrapCrossSigning(USER_ID, DEVICE_ID, store)

@@ -1,5 +1,5 @@
-// Promise: neither a private key nor a passphrase leaves the store, whatever the package prints, throws or
-// returns, and however much it is asked to say.
+// Promise: private keys and the passphrase never leave the store. Nothing that the package prints, throws or
+// returns has them, even if all logs are switched on.
 
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { change, record, setRecord } from './support/database'
 import { COMMAND, finish, type Finished, runScript, start } from './support/processes'
 import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 
-// Whatever could make the package talk.
+// The variables that make Rust programs print more.
 const TALKATIVE = { RUST_BACKTRACE: '1', RUST_LIB_BACKTRACE: '1', RUST_LOG: 'trace' }
 
 const PASSPHRASE = `a "passphrase"\\ ${randomBytes(12).toString('hex')} ✓`
@@ -27,7 +27,7 @@ function forms(secret: Uint8Array): string[] {
       return [text, JSON.stringify(text).slice(1, -1), inspect(text).slice(1, -1)]
     }),
     encodeURIComponent(bytes.toString('latin1')),
-    // Without padding: it stands at the start of what has some.
+    // Without padding. The text with padding begins with it.
     bytes.toString('base64').replace(/=+$/, ''),
     bytes.toString('base64url'),
     hex,
@@ -40,7 +40,7 @@ function forms(secret: Uint8Array): string[] {
   ]
 }
 
-/** What of these secrets is in a text, as name and form. */
+/** The secrets that are in a text, each with its name and its form. */
 function found(text: string, secrets: Map<string, Uint8Array>): string[] {
   // Debug output breaks lists into lines and indents them.
   const texts = [text, text.replace(/[\s"]+/g, '')]
@@ -51,7 +51,7 @@ function found(text: string, secrets: Map<string, Uint8Array>): string[] {
   )
 }
 
-/** Ed25519 private keys among all that could be one, by their public halves: also those in encrypted stores. */
+/** The private keys of these public keys in a text. Every part that looks like an Ed25519 key is tried. */
 function privateHalves(text: string, publicKeys: Set<string>): string[] {
   const candidates = [
     ...[...text.matchAll(/(?=([A-Za-z0-9+/_-]{43}))/g)].map(([, seed]) => Buffer.from(seed!, 'base64')),
@@ -66,7 +66,7 @@ function privateHalves(text: string, publicKeys: Set<string>): string[] {
   })
 }
 
-/** Every value of 32 bytes under keys that hold private ones, and the passphrases. */
+/** Every value of 32 bytes in the account and the private identity of a plain store, but no public key. */
 async function secretsOf(store: string): Promise<Map<string, Uint8Array>> {
   const secrets = new Map<string, Uint8Array>()
   const collect = (path: string, value: unknown): void => {
@@ -83,7 +83,7 @@ async function secretsOf(store: string): Promise<Map<string, Uint8Array>> {
   return secrets
 }
 
-/** A process that makes calls and prints all that can be had of what comes back. */
+/** Makes calls in a process that prints everything about their results and errors. */
 function outcomes(calls: unknown[][], before = ''): Promise<Finished> {
   return runScript(
     `
@@ -116,7 +116,7 @@ let publicKeys: Set<string>
 
 const inFolder = (name: string) => join(folder, name)
 
-/** A copy of the plain store in which something is different. */
+/** A changed copy of the plain store. */
 async function changed(name: string, change: (store: string) => void | Promise<void>): Promise<string> {
   const store = inFolder(name)
   mkdirSync(store)
@@ -147,8 +147,8 @@ beforeAll(async () => {
   secrets.set('wrong passphrase', Buffer.from(WRONG_PASSPHRASE))
 })
 
-test('what is looked for would be found', () => {
-  // Four of the identity's and the device's signing keys, the device's Curve25519 key, one-time keys.
+test('the search finds a secret in every form', () => {
+  // The three keys of the identity, the Ed25519 and the Curve25519 key of the device, and one-time keys.
   expect(secrets.size).toBeGreaterThan(50)
   for (const name of ['master_key', 'self_signing_key', 'user_signing_key'])
     expect([...secrets.keys()]).toContain(`identity.keys.${name}.pickle`)
@@ -167,13 +167,13 @@ test('what is looked for would be found', () => {
   expect(found(JSON.stringify({ PASSPHRASE }), secrets)).not.toEqual([])
 })
 
-test('success and every code: nothing of it says a secret', async () => {
+test('no result and no error has a secret in it', async () => {
   const seed = Buffer.from(secrets.get('identity.keys.master_key.pickle')!)
   const identity = (await record(plain, 'identity')) as { keys: Record<string, object> }
   const account = (await record(plain, 'account')) as { pickle: object }
   const withPassphrase = { passphrase: PASSPHRASE }
 
-  // Damage of the kind whose message quotes what it found: private keys of another type than expected.
+  // Private keys of a wrong type. A decoder's message about such damage quotes what it found.
   const garbled = await Promise.all(
     [
       ['identity', { ...identity, keys: { ...identity.keys, master_key: seed.toString('base64') } }],
@@ -241,14 +241,14 @@ test('success and every code: nothing of it says a secret', async () => {
   const printed = [run, inUse, badCipher].map(printedBy).join('\n')
   expect(found(printed, secrets)).toEqual([])
   expect(privateHalves(printed, publicKeys)).toEqual([])
-  // Nothing is logged at all: what is harmless in one release of the SDK need not be in the next.
+  // Nothing is logged at all. What the SDK logs may be harmless in one release and a secret in the next.
   expect([run, inUse, badCipher].map(({ stderr }) => stderr).join('')).toBe('')
-  // The keys of the new stores have been made in that process: look with what they are now.
+  // The process has made the keys of the new store. They must not be in its output, either.
   const fresh = await secretsOf(inFolder('new-plain'))
   expect(found(printed, fresh)).toEqual([])
 })
 
-test('the command says no more than the function', async () => {
+test('the command prints no secret', async () => {
   const runs = [
     [encrypted, PASSPHRASE],
     [encrypted, WRONG_PASSPHRASE],
@@ -271,7 +271,7 @@ test('the command says no more than the function', async () => {
   expect(privateHalves(printed, publicKeys)).toEqual([])
 })
 
-test('an encrypted store holds no secret in the clear', () => {
+test('an encrypted store has no secret in plain text', () => {
   const bytes = readFileSync(join(encrypted, DATABASE))
   expect(bytes.includes(PASSPHRASE)).toBe(false)
   expect(privateHalves(bytes.toString('latin1'), publicKeys)).toEqual([])

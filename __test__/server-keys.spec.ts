@@ -1,6 +1,5 @@
-// Promise: with what the homeserver serves, a call replaces no identity by accident, says what is left to
-// upload, and takes nothing in it on trust. The table of decisions is docs/server-keys.md; UPDATE_DOCS=1
-// writes it.
+// Promise: with `serverKeys` a call replaces no identity by accident, says what is left to upload, and trusts
+// nothing in the homeserver's answer. UPDATE_DOCS=1 writes the table of decisions to docs/server-keys.md.
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -38,7 +37,7 @@ function answer({ device, identity }: Scene['serves']): Required<KeysQueryAnswer
   })
 }
 
-/** Whatever is there of a store: its files and what is in them. */
+/** The files of a store with their content, or whether the parent of its folder exists. */
 function trace(store: string): unknown {
   if (!existsSync(store)) return { parent: existsSync(dirname(store)) }
   return readdirSync(store).map((name) => [name, readFileSync(join(store, name)).toString('base64')])
@@ -73,7 +72,7 @@ describe('decisions', () => {
     expect(payloads.warnings?.map(({ code }) => code)).toEqual(cell.warnings)
     if (identity) expect(payloads.upload_keys).toEqual(identity)
     if (cell.outcome === 'published') expect(trace(store)).toEqual(before)
-    // The payloads are there whether they are missing or not.
+    // The payloads are complete, whether the homeserver lacks them or not.
     const { status: _status, missing: _missing, warnings: _warnings, ...bodies } = payloads
     const { status: _resumed, ...again } = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
     expect(bodies).toEqual(again)
@@ -90,7 +89,7 @@ describe('decisions', () => {
     }
   })
 
-  test('the table of decisions in the documentation is this one', () => {
+  test('docs/server-keys.md has the table of these decisions', () => {
     const list = (uploads: string[]) => uploads.map((upload) => `\`${upload}\``).join(', ') || 'nothing'
     const rows = CELLS.map(({ server, store, outcome, missing, afterReset, warnings }) => {
       const warned = warnings.map((code) => `, \`${code}\``).join('')
@@ -112,7 +111,7 @@ describe('decisions', () => {
     expect(readFileSync(DOCUMENT, 'utf8')).toContain(`\n\n${table}`)
   })
 
-  test('part of an identity is refused as ever, and nothing about the homeserver changes that', async () => {
+  test('an identity without one of its private keys is refused, whatever the homeserver serves', async () => {
     const { store, serverKeys } = await publishedGhost()
     const identity = (await record(store, 'identity')) as { keys: object }
     await setRecord(store, 'identity', { ...identity, keys: { ...identity.keys, master_key: null } })
@@ -124,8 +123,8 @@ describe('decisions', () => {
   })
 })
 
-describe('what is published', () => {
-  test('a call without serverKeys says neither what is missing nor warns', async () => {
+describe('what the homeserver serves', () => {
+  test('without serverKeys the result has neither missing nor warnings', async () => {
     const { store } = await publishedGhost()
     for (const payloads of [
       await bootstrapCrossSigning(USER_ID, DEVICE_ID, store),
@@ -140,7 +139,7 @@ describe('what is published', () => {
 
   test.each<[string, (ghost: Awaited<ReturnType<typeof publishedGhost>>) => void]>([
     [
-      'what others see of it, without the user-signing key',
+      'the answer that other users get, without the user-signing key',
       ({ serverKeys }) => Reflect.deleteProperty(serverKeys, 'user_signing_keys'),
     ],
     [
@@ -152,7 +151,7 @@ describe('what is published', () => {
       },
     ],
     [
-      'with signatures of others on it',
+      'with a signature of another user on the master key',
       ({ serverKeys, identity }) => {
         const master = structuredClone(identity.master_key)
         new SigningKey().sign(master, 'ed25519:other', '@other:example.org')
@@ -160,7 +159,7 @@ describe('what is published', () => {
       },
     ],
     [
-      'with other devices and users beside it, right or wrong',
+      'with other devices and users in the answer, valid or not',
       ({ serverKeys }) => {
         Object.assign(serverKeys.device_keys[USER_ID]!, { OTHER: { keys: 7 }, NONE: null })
         Object.assign(serverKeys.device_keys, { '@other:example.org': 7 })
@@ -214,7 +213,7 @@ describe('what is published', () => {
     await expect(bootstrap(store, { serverKeys })).resolves.toMatchObject({ status: 'resumed', missing })
   })
 
-  test('device keys that the server lost are offered again, whatever the store records', async () => {
+  test('device keys that the homeserver has lost are returned again, whatever the store records', async () => {
     const { store, device, serverKeys } = await publishedGhost()
     await setFlag(store, 'account', 'shared')
     expect(await bootstrap(store, { serverKeys })).not.toHaveProperty('upload_device_keys')
@@ -225,7 +224,7 @@ describe('what is published', () => {
     })
   })
 
-  test('the warning names device and user, and says what to do', async () => {
+  test('the warning names the device and the user, and says what to do', async () => {
     const { store, serverKeys } = await publishedGhost()
     const other = await bootstrapCrossSigning(USER_ID, DEVICE_ID, join(temporaryFolder(), 'other'))
     serverKeys.device_keys = { [USER_ID]: { [DEVICE_ID]: other.upload_device_keys!.device_keys } }
@@ -254,10 +253,10 @@ describe('INVALID_ARGUMENT', () => {
     ['a number', () => 7, /must be an object/],
     ['a function', () => nothing, /must be an object/],
     ['an array', () => [nothing()], /it is not an object/],
-    ['something circular', circular, /options\.serverKeys is not JSON/],
-    ['a BigInt in it', () => ({ ...nothing(), value: 1n }), /options\.serverKeys is not JSON/],
+    ['a circular object', circular, /options\.serverKeys is not JSON/],
+    ['an object with a BigInt', () => ({ ...nothing(), value: 1n }), /options\.serverKeys is not JSON/],
     [
-      'a getter that throws',
+      'an object with a getter that throws',
       () => {
         return {
           ...nothing(),
@@ -268,18 +267,30 @@ describe('INVALID_ARGUMENT', () => {
       },
       /options\.serverKeys is not JSON/,
     ],
-    ['a toJSON that makes nothing of it', () => ({ ...nothing(), toJSON: () => undefined }), /not JSON/],
-    ['100,000 levels', () => ({ ...nothing(), value: nested(100_000) }), /options\.serverKeys is not JSON/],
-    ['1,000 levels', () => ({ ...nothing(), value: nested(1000) }), /recursion limit/],
+    [
+      'an object whose toJSON returns undefined',
+      () => ({ ...nothing(), toJSON: () => undefined }),
+      /not JSON/,
+    ],
+    [
+      '100,000 nested objects',
+      () => ({ ...nothing(), value: nested(100_000) }),
+      /options\.serverKeys is not JSON/,
+    ],
+    ['1,000 nested objects', () => ({ ...nothing(), value: nested(1000) }), /recursion limit/],
     [
       'more than 16 MiB',
       () => ({ ...nothing(), value: 'x'.repeat(16 * 1024 * 1024) }),
       /longer than 16777216/,
     ],
-    ['half a character', () => ({ ...nothing(), value: '\ud800' }), /serverKeys is not what POST/],
-    ['nothing in it', () => ({}), /serverKeys\.device_keys .*it has no devices of @_ghost:example\.org/],
-    ['an error', () => ({ errcode: 'M_FORBIDDEN', error: 'no' }), /it has no devices of/],
-    ['other users only', () => ({ device_keys: { '@other:example.org': {} } }), /it has no devices of/],
+    ['half a surrogate pair', () => ({ ...nothing(), value: '\ud800' }), /serverKeys is not what POST/],
+    ['an empty object', () => ({}), /serverKeys\.device_keys .*it has no devices of @_ghost:example\.org/],
+    ['an error of the homeserver', () => ({ errcode: 'M_FORBIDDEN', error: 'no' }), /it has no devices of/],
+    [
+      'an answer about other users',
+      () => ({ device_keys: { '@other:example.org': {} } }),
+      /it has no devices of/,
+    ],
     ['a Map', () => new Map(Object.entries(nothing())), /it has no devices of/],
     ['devices that are a list', () => withUser('device_keys', []), /it has no devices of/],
     [
@@ -310,10 +321,14 @@ describe('INVALID_ARGUMENT', () => {
       () => withUser('master_keys', { user_id: USER_ID, usage: ['self_signing'], keys: {}, signatures: {} }),
       /serverKeys\.master_keys.*usage/,
     ],
-    ['a message as long as the answer', () => withUser('master_keys', 'x'.repeat(1_000_000)), /^.{0,900}$/],
+    [
+      'a long value, which the message shortens',
+      () => withUser('master_keys', 'x'.repeat(1_000_000)),
+      /^.{0,900}$/,
+    ],
   ]
 
-  test.each(CASES)('%s: nothing is made', async (_, serverKeys, message) => {
+  test.each(CASES)('the call rejects and makes nothing: %s', async (_, serverKeys, message) => {
     const store = join(temporaryFolder(), 'made', 'store')
     for (const reset of [false, true]) {
       const error = await failure(bootstrap(store, { serverKeys: serverKeys() as never, reset }))
@@ -323,7 +338,7 @@ describe('INVALID_ARGUMENT', () => {
     }
   })
 
-  test('and a store that is there stays as it is', async () => {
+  test('the call rejects and leaves an existing store as it is', async () => {
     const { store } = await publishedGhost()
     const before = trace(store)
     for (const [, serverKeys] of CASES) {
@@ -340,7 +355,7 @@ describe('INVALID_ARGUMENT', () => {
     expect(await call(USER_ID, DEVICE_ID, store, { serverKeys: undefined })).not.toHaveProperty('missing')
   })
 
-  test('nesting and length that a homeserver may come to are taken', async () => {
+  test('an answer with 100 nested objects or of 15 MiB is accepted', async () => {
     const { store, serverKeys } = await publishedGhost()
     for (const value of [nested(100), 'x'.repeat(15 * 1024 * 1024)]) {
       const call = bootstrap(store, { serverKeys: { ...serverKeys, value } as never })

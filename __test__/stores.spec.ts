@@ -1,10 +1,11 @@
-// Promise: stores of every SDK are served and kept. A call changes its own rows and nothing else in them.
+// Promise: a call works on the stores of every SDK and keeps them. It changes its own rows and nothing else.
 
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BootstrapOptions, type KeysQueryAnswer } from 'rust-crypto-helper'
-import { change, content, integrity, query } from './support/database'
+import { change, integrity, query } from './support/database'
 import { walk } from './support/pages'
+import { differences, expectOwnRows, ownRows, rows } from './support/rows'
 import {
   bootstrap,
   outcome,
@@ -20,10 +21,10 @@ import { DATABASE } from './support/stores'
 
 const NAMES = SDK_STORES.map(({ file }) => file.replace('.sqlite3', ''))
 const STRAY = NAMES.filter((name) => name.endsWith('-stray-cipher'))
-// One of each end of the range, as it is and encrypted.
+// Stores from both ends of the range, plain and encrypted.
 const SOME = ['sdk-0.9-plain', 'sdk-0.9-encrypted', 'sdk-0.18-encrypted', 'sdk-0.19-plain']
 
-test.each(NAMES)('%s: the call serves its identity, or makes the first one', async (name) => {
+test.each(NAMES)('%s: the call returns the identity of the store, or makes the first one', async (name) => {
   const store = sdkStore(name)
   const folder = place(store)
   const before = await rows(store, folder)
@@ -35,7 +36,7 @@ test.each(NAMES)('%s: the call serves its identity, or makes the first one', asy
   const after = await rows(store, folder)
   expectOwnRows(store, differences(before, after))
 
-  // The device is signed now, so that nothing is left to write.
+  // The device is signed now, so the second call has nothing to write.
   const file = join(folder, DATABASE)
   const { mtimeNs } = statSync(file, { bigint: true })
   const again = await outcome(store, folder)
@@ -70,7 +71,7 @@ test.each(STRAY)('%s: a passphrase is refused, and the plain store stays as it i
   }
 })
 
-test('an imported identity is the one that the homeserver serves', async () => {
+test('the payloads of an imported identity are what the homeserver serves', async () => {
   const store = sdkStore('sdk-0.18-imported')
   const serverKeys = readFixture('sdk-0.18-imported.keys-query.json') as KeysQueryAnswer
   const { upload_keys } = await bootstrap(store, place(store))
@@ -80,7 +81,7 @@ test('an imported identity is the one that the homeserver serves', async () => {
   expect(informed).toMatchObject({ status: 'published', missing: [], warnings: [] })
 })
 
-test.each(SOME)('%s: older and newer schemas than those known are refused', async (name) => {
+test.each(SOME)('%s: a schema below 9 or above 19 is refused', async (name) => {
   const store = sdkStore(name)
   for (const schema of [1, 8, 20]) {
     const folder = place(store)
@@ -90,7 +91,7 @@ test.each(SOME)('%s: older and newer schemas than those known are refused', asyn
   }
 })
 
-test.each(SOME)('%s: what somebody else has made in the store stays, and does nothing', async (name) => {
+test.each(SOME)('%s: what others made in the store stays, and their triggers do not run', async (name) => {
   const store = sdkStore(name)
   const folder = place(store)
   await change(folder, 'CREATE TABLE theirs (what TEXT)')
@@ -119,7 +120,7 @@ test.each(SOME)('%s: an identity without its account is refused', async (name) =
   await expectRefused('STORE_CORRUPT', store, folder, { reset: true })
 })
 
-test.each(SOME)('%s: a row that its index does not find is not taken for a missing one', async (name) => {
+test.each(SOME)('%s: a row that a damaged index hides does not count as missing', async (name) => {
   const store = sdkStore(name)
   for (const key of ['account', 'identity']) {
     const folder = place(store)
@@ -129,7 +130,7 @@ test.each(SOME)('%s: a row that its index does not find is not taken for a missi
   }
 })
 
-/** Changes a key in the index of kv, so that looking for it finds nothing. */
+/** Changes a key in the index of kv, so that a look-up by this key finds nothing. */
 async function hide(folder: string, key: string): Promise<void> {
   const sql = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_kv_1'"
   const [root] = await query(folder, sql)
@@ -151,56 +152,4 @@ async function expectRefused(
   options?: BootstrapOptions,
 ): Promise<void> {
   expect(await outcome(store, folder, options)).toEqual({ code, isChanged: false })
-}
-
-/** The rows that a call may write, as `differences` names them. */
-function ownRows({ identity, user_id, device_id, passphrase, file }: SdkStore): string[] {
-  const [user, device] = passphrase === undefined ? [user_id, device_id] : ['*', '*']
-  const how = identity === 'complete' ? 'changed' : 'added'
-  const own = [`kv identity: ${how}`, `identity ${user}: ${how}`, `device ${user} ${device}: changed`]
-  return file.includes('stray-cipher') ? [...own, 'kv cipher: removed'] : own
-}
-
-/** No other rows, at most one row in each table; but a stray cipher is always removed. */
-function expectOwnRows(store: SdkStore, changed: string[]): void {
-  const own = ownRows(store)
-  expect(changed.filter((row, n) => !own.includes(row) || changed.indexOf(row) < n)).toEqual([])
-  expect(changed.includes('kv cipher: removed')).toBe(own.includes('kv cipher: removed'))
-}
-
-interface Row {
-  name: string
-  id: string
-  value: string
-}
-
-/** All rows of a store, its schema, and its settings, which are in the header of the file. */
-async function rows({ passphrase }: SdkStore, folder: string): Promise<Row[]> {
-  const tables = (await content(folder)) as [table: string, [{ values: unknown[][] }?]][]
-  const schema = await query(folder, 'SELECT * FROM sqlite_master')
-  const found = [...tables, ['sqlite_master', [{ values: schema }]] as const].flatMap(([table, [result]]) =>
-    (result?.values ?? []).map((row): Row => {
-      const columns = row.map((value) =>
-        value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : JSON.stringify(value),
-      )
-      const hasKey = ['kv', 'identity', 'device'].includes(table)
-      const key = hasKey ? columns.slice(0, -1) : columns
-      // Encrypted stores name users and devices by hashes.
-      const shown = passphrase !== undefined && table !== 'kv' && hasKey ? key.map(() => '*') : key
-      const value = hasKey ? columns.at(-1)! : ''
-      return { name: [table, ...shown].join(' ').replaceAll('"', ''), id: [table, ...key].join('\0'), value }
-    }),
-  )
-  expect(new Set(found.map(({ id }) => id)).size).toBe(found.length)
-  const header = readFileSync(join(folder, DATABASE)).subarray(0, 72)
-  const settings = [header.subarray(16, 24), header.subarray(40)].map((part) => part.toString('hex')).join()
-  return [...found, { name: 'settings', id: 'settings', value: settings }]
-}
-
-function differences(before: Row[], after: Row[]): string[] {
-  const [earlier, later] = [before, after].map((rows) => new Map(rows.map((row) => [row.id, row.value])))
-  const removed = before.filter(({ id }) => !later!.has(id)).map(({ name }) => `${name}: removed`)
-  const added = after.filter(({ id }) => !earlier!.has(id)).map(({ name }) => `${name}: added`)
-  const changed = after.filter(({ id, value }) => earlier!.has(id) && earlier!.get(id) !== value)
-  return [...removed, ...added, ...changed.map(({ name }) => `${name}: changed`)]
 }

@@ -1,8 +1,8 @@
 /**
- * Gives an application service's ghosts a cross-signing identity, from nothing to published.
+ * Gives the ghosts of an application service a published cross-signing identity.
  *
- * Copy this file: it needs `rust-crypto-helper` and the `fetch` of Node.js, nothing else. Everything
- * in it may be repeated at any time: after a crash between any two steps, call it again.
+ * Copy this file. It needs `rust-crypto-helper` and the `fetch` of Node.js, and nothing else. Every step may
+ * be repeated at any time. After a crash between any two steps, call it again.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,20 +20,20 @@ export interface CrossSigningBootstrapperConfig {
   homeserverUrl: string
   /** The application service's token, `as_token` in its registration. */
   asToken: string
-  /** How often a request is sent again that was rate-limited. Default 5. */
+  /** How often a rate-limited request is sent again. Default: 5. */
   maxRetries?: number
-  /** How long a request may take, in milliseconds. Default 30000. */
+  /** How long a request may take, in milliseconds. Default: 30000. */
   timeout?: number
 }
 
-/** A request that did not do what it was for: refused, not answered, or answered with failures. */
+/** A request failed: it was refused, it got no answer, or the answer has `failures`. */
 export class MatrixRequestError extends Error {
   override readonly name = 'MatrixRequestError'
   readonly method: string
   readonly path: string
-  /** The HTTP status; undefined if there was no answer. */
+  /** The HTTP status. It is undefined if there was no answer. */
   readonly status: number | undefined
-  /** The Matrix error code, such as `M_FORBIDDEN`; undefined if the answer had none. */
+  /** The Matrix error code, such as `M_FORBIDDEN`. It is undefined if the answer had none. */
   readonly errcode: string | undefined
 
   constructor(
@@ -49,10 +49,10 @@ export class MatrixRequestError extends Error {
   }
 }
 
-/** All requests succeeded, and yet the homeserver does not serve what the store holds. */
+/** All requests succeeded, but the homeserver does not serve what the store holds. */
 export class NotPublishedError extends Error {
   override readonly name = 'NotPublishedError'
-  /** What is wrong with what is served; `OTHER_IDENTITY`: nothing, but it is not the store's. */
+  /** The problem of `verifyPublished`, or `OTHER_IDENTITY` if the served identity is not the store's. */
   readonly problem: UnverifiedDevice['problem'] | 'OTHER_IDENTITY'
 
   constructor(problem: NotPublishedError['problem'], what: string) {
@@ -65,7 +65,7 @@ interface Answer {
   errcode?: string
   error?: string
   retry_after_ms?: number
-  /** Of the signatures upload: by user ID and key or device ID, what was not stored. */
+  /** In the answer to the signatures upload: what was not stored, by user ID and by key or device ID. */
   failures?: Record<string, Record<string, { errcode?: string; error?: string }>>
 }
 
@@ -81,18 +81,19 @@ export class CrossSigningBootstrapper {
   }
 
   /**
-   * When this resolves, the homeserver serves the ghost's identity and its signed device, and the
-   * store is closed, for the ghost's own OlmMachine to open. The user must be registered.
+   * Bootstraps a ghost and publishes its identity. The user must be registered. When this resolves, the
+   * homeserver serves the identity and the signed device. The store is closed, and the ghost's own
+   * OlmMachine may open it.
    *
-   * Asks the homeserver first. Where all is published already, that is the only request; an identity
-   * that is not the store's is not replaced without `reset` (the addon's error `IDENTITY_CONFLICT`).
+   * The homeserver is asked first. If everything is published already, this is the only request. Without
+   * `reset`, an identity that is not the store's is not replaced (the package's error `IDENTITY_CONFLICT`).
    *
-   * @param options the addon's, but for `serverKeys`, which are asked for here
-   * @returns the addon's result, as it was before the uploads: `status` and `missing` tell what there
-   *   was to do; log `warnings`, if there are any
-   * @throws {MatrixRequestError} if a request did not do what it was for
-   * @throws {NotPublishedError} if all did, and the homeserver serves something else all the same
-   * @throws what `bootstrapCrossSigning` rejects with
+   * @param options the options of `bootstrapCrossSigning` without `serverKeys`, which this method gets
+   * @returns the result of `bootstrapCrossSigning`, as it was before the uploads. `status` and `missing` tell
+   *   what there was to do. Log the `warnings`, if there are any
+   * @throws {MatrixRequestError} if a request failed
+   * @throws {NotPublishedError} if all requests succeeded, but the homeserver serves something else
+   * @throws {BootstrapError} if `bootstrapCrossSigning` rejects
    */
   async bootstrap(
     userId: string,
@@ -119,15 +120,15 @@ export class CrossSigningBootstrapper {
     return payloads
   }
 
-  /** What the homeserver serves about the ghost, for `serverKeys` and `verifyPublished`. */
+  /** Gets what the homeserver serves about the ghost, for `serverKeys` and `verifyPublished`. */
   async queryKeys(userId: string): Promise<KeysQueryAnswer> {
     const body = { device_keys: { [userId]: [] } }
     return this.#send<KeysQueryAnswer>('POST', '/_matrix/client/v3/keys/query', { user_id: userId }, body)
   }
 
   /**
-   * Sends what is `missing`, or all of it if the payloads do not say what is, in the only order that
-   * works: what is signed must be known before.
+   * Sends the payloads that are `missing`, or all of them if the result has no `missing`. Only this order
+   * works: the homeserver must know what is signed before it gets the signature.
    */
   async upload(userId: string, deviceId: string, payloads: CrossSigningBootstrap): Promise<void> {
     const missing = payloads.missing ?? ALL_UPLOADS
@@ -146,7 +147,7 @@ export class CrossSigningBootstrapper {
 
     const path = '/_matrix/client/v3/keys/signatures/upload'
     const { failures = {} } = await this.#send('POST', path, asUser, payloads.upload_signatures)
-    // The answer is 200 even when nothing was stored.
+    // The answer is 200 even if nothing was stored.
     const failed = Object.entries(failures).flatMap(([user, keys]) =>
       Object.entries(keys).map(([key, failure]) => ({ what: `${user} ${key}`, ...failure })),
     )
@@ -161,14 +162,14 @@ export class CrossSigningBootstrapper {
     }
   }
 
-  /** Makes the device if it is not there. */
+  /** Makes the device if it does not exist. */
   async ensureDevice(userId: string, deviceId: string): Promise<void> {
     try {
-      // MSC4190, without a login. On a device that is there already it changes nothing.
+      // With MSC4190 this makes the device without a login. It does not change a device that exists.
       const path = `/_matrix/client/v3/devices/${encodeURIComponent(deviceId)}`
       await this.#send('PUT', path, { user_id: userId }, {})
     } catch (error) {
-      // Servers without it look for the device to rename, and find none.
+      // Without MSC4190 a homeserver looks for a device to rename, and does not find it.
       if (!(error instanceof MatrixRequestError) || error.status !== 404) throw error
       await this.#send(
         'POST',
@@ -216,14 +217,14 @@ export class CrossSigningBootstrapper {
       const text = await response.text()
       return { status: response.status, answer: parseAnswer(text) }
     } catch (cause) {
-      // fetch says only that it failed; what failed is the cause of that.
+      // The error of fetch says only that it failed. Its cause says why.
       const reason = String((cause as Error).cause ?? cause)
       throw new MatrixRequestError({ method, path: url.pathname }, `no answer: ${reason}`, { cause })
     }
   }
 }
 
-/** Between here and the homeserver there may be proxies, whose errors are not JSON. */
+/** The answer may come from a proxy in front of the homeserver. Then it need not be JSON. */
 function parseAnswer(text: string): Answer {
   try {
     const answer: unknown = JSON.parse(text)

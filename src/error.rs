@@ -4,7 +4,7 @@ use std::{fmt, io, path::Path};
 
 use rusqlite::ErrorCode as SqliteCode;
 
-/// What went wrong, as far as a program needs to know. This is the only list of the codes.
+/// What went wrong, as far as a program needs to know. A test holds the declared codes against this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     InvalidArgument,

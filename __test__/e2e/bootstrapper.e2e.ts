@@ -1,5 +1,5 @@
-// Promise: what the example does makes a ghost trustworthy in the eyes of a stranger's client, on a
-// real homeserver, and it can be interrupted anywhere.
+// Promise: on a real homeserver, the example makes other users' clients trust a ghost. It may be interrupted
+// anywhere.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
@@ -47,7 +47,7 @@ async function newGhost(): Promise<Ghost> {
   return { userId, store: join(temporaryFolder(), 'store') }
 }
 
-/** Puts ghosts into an encrypted room with the client, which from then on looks at their devices. */
+/** Puts ghosts into an encrypted room with the client. From then on the client follows their devices. */
 async function meet(...users: Ghost[]): Promise<void> {
   const room = await client.createRoom(users.map(({ userId }) => userId))
   for (const { userId } of users) await synapse.request('POST', `/join/${room}`, userId, {})
@@ -68,7 +68,7 @@ async function verdict({ userId }: Ghost): Promise<boolean> {
   return (await client.verdict(userId, DEVICE_ID)).signedByOwner
 }
 
-/** Whether what the server serves is the store's identity, with the device signed by it. */
+/** Checks that the homeserver serves the store's identity and the device that it has signed. */
 async function expectPublished({ userId, store }: Ghost): Promise<void> {
   const { upload_keys } = await bootstrapCrossSigning(userId, DEVICE_ID, store)
   const served = await synapse.queryKeys(userId)
@@ -78,11 +78,11 @@ async function expectPublished({ userId, store }: Ghost): Promise<void> {
   expect(served.device_keys[userId]?.[DEVICE_ID]?.signatures?.[userId]).toHaveProperty([selfSigningId])
 }
 
-describe("a stranger's client", () => {
-  test('shows the red shield for a ghost without, and none for a ghost with the bootstrap', async () => {
+describe("another user's client", () => {
+  test('shows a red shield for a ghost without the bootstrap, and none for a ghost with it', async () => {
     const [without, withIt] = [await newGhost(), await newGhost()]
 
-    // Without: the device as a ghost's own OlmMachine would upload it, signed by itself alone.
+    // Without the bootstrap: the device keys as the ghost's own OlmMachine uploads them, signed by itself.
     await bootstrapper.ensureDevice(without.userId, DEVICE_ID)
     const { upload_device_keys } = await bootstrapCrossSigning(without.userId, DEVICE_ID, without.store)
     const { device_keys } = upload_device_keys!
@@ -93,7 +93,7 @@ describe("a stranger's client", () => {
     const { status } = await synapse.tryRequest('POST', '/keys/upload', without.userId, unsigned, DEVICE_ID)
     expect(status).toBe(200)
 
-    // With: before any OlmMachine has run for the ghost.
+    // With the bootstrap, before any OlmMachine has run for the ghost.
     await bootstrapper.bootstrap(withIt.userId, DEVICE_ID, withIt.store)
 
     await meet(without, withIt)
@@ -102,7 +102,7 @@ describe("a stranger's client", () => {
     expect(verdicts).toEqual({ without: false, with: true })
   })
 
-  test('sees it when the bootstrap comes later', async () => {
+  test('trusts the device when the bootstrap comes later', async () => {
     const ghost = await newGhost()
     const payloads = await bootstrapCrossSigning(ghost.userId, DEVICE_ID, ghost.store)
     await bootstrapper.ensureDevice(ghost.userId, DEVICE_ID)
@@ -117,7 +117,7 @@ describe("a stranger's client", () => {
     expect(await until(() => verdict(ghost))).toBe(true)
   })
 
-  test('sees that an identity was replaced, and trusts the device again', async () => {
+  test('notices that an identity was replaced, and trusts the device again', async () => {
     const ghost = await newGhost()
     const first = await bootstrapper.bootstrap(ghost.userId, DEVICE_ID, ghost.store)
     await meet(ghost)
@@ -131,7 +131,7 @@ describe("a stranger's client", () => {
     await expectPublished(ghost)
   })
 
-  test('trusts 50 ghosts that were bootstrapped at once', async () => {
+  test('trusts 50 ghosts that were bootstrapped in parallel', async () => {
     const many = await Promise.all(Array.from({ length: 50 }, newGhost))
     await Promise.all(many.map(({ userId, store }) => bootstrapper.bootstrap(userId, DEVICE_ID, store)))
     await meet(...many)
@@ -139,7 +139,7 @@ describe("a stranger's client", () => {
   })
 })
 
-describe('what makes it right', () => {
+describe('the requests of the example', () => {
   const REQUESTS = [
     'POST /_matrix/client/v3/keys/query',
     `PUT /_matrix/client/v3/devices/${DEVICE_ID}`,
@@ -149,7 +149,7 @@ describe('what makes it right', () => {
     'POST /_matrix/client/v3/keys/query',
   ]
 
-  test('the requests, in order', async () => {
+  test('have the right order, and a second run sends only the query', async () => {
     const ghost = await newGhost()
     await bootstrapper.bootstrap(ghost.userId, DEVICE_ID, ghost.store)
     const requests = () => proxy.seen.splice(0).map(({ method, path }) => `${method} ${path}`)
@@ -160,7 +160,7 @@ describe('what makes it right', () => {
     expect(requests()).toEqual(REQUESTS.slice(0, 1))
   })
 
-  test('signatures wrapped as the SDK serialises them are answered with failures, which is an error', async () => {
+  test('signatures inside signed_keys, as the SDK serialises them, are answered with failures, which is an error', async () => {
     const ghost = await newGhost()
     const payloads = await bootstrapCrossSigning(ghost.userId, DEVICE_ID, ghost.store)
     await bootstrapper.ensureDevice(ghost.userId, DEVICE_ID)
@@ -188,12 +188,12 @@ describe('what makes it right', () => {
     await expectPublished(ghost)
   })
 
-  test('homeservers accept everything again, and nothing changes', async () => {
+  test('are accepted again by a homeserver, and nothing changes', async () => {
     const ghost = await newGhost()
     const served: ServedKeys[] = []
     await bootstrapper.ensureDevice(ghost.userId, DEVICE_ID)
     for (let run = 0; run < 3; run++) {
-      // Without what the homeserver serves, a caller's own upload sends everything.
+      // Without `serverKeys` nothing tells what is missing, so `upload` sends everything.
       const payloads = await bootstrapCrossSigning(ghost.userId, DEVICE_ID, ghost.store)
       await bootstrapper.upload(ghost.userId, DEVICE_ID, payloads)
       expect(proxy.seen.splice(0)).toHaveLength(run === 0 ? 4 : 3)
@@ -203,7 +203,7 @@ describe('what makes it right', () => {
     expect(served[2]).toEqual(served[0])
   })
 
-  test('a homeserver without MSC4190 gets the device by a login', async () => {
+  test('make the device by a login on a homeserver without MSC4190', async () => {
     const older = await Synapse.start(join(temporaryFolder(), 'synapse'), { msc4190: false })
     try {
       const userId = await older.registerGhost('_ghost')
@@ -220,10 +220,10 @@ describe('what makes it right', () => {
 })
 
 describe('interrupted', () => {
-  // Between any two requests: after none, after each upload, and after the last but before it is known.
-  // Each run goes on where the one before was killed.
+  // The process is killed before each request, and after the last one before it gets the answer. Each run
+  // goes on where the run before it was killed.
   test.each(['query', 'devices', 'keys/upload', 'device_signing', 'signatures', 'the end'])(
-    'killed before %s, three times if it comes there again, it ends with the same identity',
+    'killed before %s, up to three times: the last run publishes the same identity',
     async (before) => {
       const ghost = await newGhost()
       const script = join(__dirname, 'run-example.mts')
@@ -241,7 +241,7 @@ describe('interrupted', () => {
       let identity: string | undefined
       for (let kill = 0; kill < 3; kill++) {
         const child = run()
-        // The question after the uploads is the end: it is asked after the last of them was answered.
+        // The end is the query after the uploads. The example sends it when the last upload was answered.
         let uploaded = false
         proxy.fate = (_, { path }) => {
           const isEnd = uploaded && path.endsWith('/query')
@@ -252,10 +252,10 @@ describe('interrupted', () => {
           return before === 'the end' ? 'lost' : 'cut'
         }
         const { signal } = await finish(child)
-        // The device keys bring their signature along: what is published without it is not uploaded again.
+        // The device keys have the signature in them, so nothing is missing after the first run.
         const isOver = kill > 0 && ['signatures', 'the end'].includes(before)
         expect(signal).toBe(isOver ? null : 'SIGKILL')
-        // Once there is an identity, it stays the same one.
+        // From the first kill after the bootstrap on, the identity stays the same.
         if (before !== 'query') {
           const { upload_keys } = await bootstrapCrossSigning(ghost.userId, DEVICE_ID, ghost.store)
           identity ??= JSON.stringify(upload_keys)
@@ -280,14 +280,14 @@ describe('interrupted', () => {
       { status: 500, errcode: 'M_UNKNOWN' },
     ],
     [
-      'answers 502 with a page of a proxy',
+      'answers 502 with an HTML page of a proxy',
       { status: 502, body: '<html>Bad Gateway</html>' },
       { status: 502 },
     ],
-    ['cuts the connection before', 'cut', {}],
-    ['cuts the connection after', 'lost', {}],
+    ['closes the connection before it gets the request', 'cut', {}],
+    ['closes the connection before it answers', 'lost', {}],
   ])(
-    'a homeserver that %s at each request: a clear error, and the next run completes',
+    'a homeserver that %s, at each request: the error is clear, and the next run completes',
     async (_, fate, expected) => {
       for (let request = 0; request < 6; request++) {
         const ghost = await newGhost()
@@ -308,7 +308,7 @@ describe('interrupted', () => {
     },
   )
 
-  test('a homeserver that answers 429 is asked again when it says, and not for ever', async () => {
+  test('after a 429 the request is sent again when the homeserver says, and not for ever', async () => {
     const ghost = await newGhost()
     const limited: Fate = {
       status: 429,
@@ -333,7 +333,7 @@ describe('interrupted', () => {
     expect(proxy.seen).toHaveLength(3)
   })
 
-  test('a homeserver that is down: a clear error, and the next run completes', async () => {
+  test('a homeserver that is down: the error is clear, and the next run completes', async () => {
     const ghost = await newGhost()
     const down = new CrossSigningBootstrapper({
       homeserverUrl: `http://127.0.0.1:${await freePort()}`,
@@ -346,7 +346,7 @@ describe('interrupted', () => {
     await expectPublished(ghost)
   })
 
-  test('a wrong token: the error says what the homeserver said', async () => {
+  test('a wrong token: the error has the status and the code of the homeserver', async () => {
     const ghost = await newGhost()
     const stranger = new CrossSigningBootstrapper({ homeserverUrl: synapse.url, asToken: 'wrong' })
     await expect(stranger.bootstrap(ghost.userId, DEVICE_ID, ghost.store)).rejects.toMatchObject({

@@ -1,4 +1,5 @@
-// The process behind support/client.ts: one JSON command a line in, one JSON answer a line out.
+// The process behind support/client.ts. It reads one JSON command per line and writes one JSON answer per
+// line.
 
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'

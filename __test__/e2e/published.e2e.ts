@@ -1,5 +1,5 @@
-// Promise: against a real homeserver, an identity is never replaced by accident, what is half done is
-// completed with the requests that are missing, and what is said to be published is what clients believe.
+// Promise: on a real homeserver, an identity is never replaced by accident. An interrupted run is completed
+// with the missing requests. verifyPublished says what a client says.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -52,12 +52,12 @@ function newGhost(): Promise<string> {
   return synapse.registerGhost(`_ghost_${ghosts++}`)
 }
 
-/** The requests since the last call, without what their paths have in common. */
+/** The paths of the requests since the last call of this function, without their common start. */
 function requests(): string[] {
   return proxy.seen.splice(0).map(({ path }) => path.replace('/_matrix/client/v3', ''))
 }
 
-/** Has the homeserver serve what a scene says, by requests such as clients send. */
+/** Makes the homeserver serve what a scene says, with the requests of a client. */
 async function publish(userId: string, { device, identity }: Scene['serves']): Promise<void> {
   const post = async (path: string, body: object, deviceId?: string) => {
     const { status, answer } = await synapse.tryRequest<object>('POST', path, userId, body, deviceId)
@@ -114,7 +114,7 @@ describe('each decision', () => {
     await expectServed(userId, payloads)
     if (identity && !reset) expect(payloads.upload_keys).toEqual(identity)
 
-    // From now on a single question is all there is to it.
+    // From now on a run sends the query and nothing else.
     await expect(bootstrapper.bootstrap(userId, DEVICE_ID, store)).resolves.toMatchObject({
       status: 'published',
     })
@@ -122,7 +122,7 @@ describe('each decision', () => {
   })
 })
 
-/** The homeserver serves the payloads' identity, and their device signed by it. */
+/** Checks that the homeserver serves the identity of the payloads and the device that it has signed. */
 async function expectServed(userId: string, { upload_keys }: CrossSigningBootstrap): Promise<void> {
   const served = await direct.queryKeys(userId)
   expect(served.master_keys?.[userId]).toMatchObject({ keys: upload_keys.master_key.keys })
@@ -132,17 +132,17 @@ async function expectServed(userId: string, { upload_keys }: CrossSigningBootstr
   })
 }
 
-describe('half done', () => {
+describe('an interrupted run', () => {
   test.each<[after: number, lost: boolean, then: Upload[]]>([
     [0, false, ['upload_device_keys', 'upload_keys', 'upload_signatures']],
     [0, true, ['upload_keys', 'upload_signatures']],
     [1, false, ['upload_keys', 'upload_signatures']],
-    // The device keys bring their signature along: with the identity, all of it is there.
+    // The device keys have the signature in them. With the identity, everything is there.
     [1, true, []],
     [2, false, []],
     [2, true, []],
   ])(
-    'after %i uploads, the next one lost after the homeserver got it: %j; then %j',
+    'stops after %i uploads (the homeserver got the next one: %j), and the next run sends %j',
     async (after, lost, then) => {
       const userId = await newGhost()
       const store = join(temporaryFolder(), 'store')
@@ -161,7 +161,7 @@ describe('half done', () => {
     },
   )
 
-  test('a signature that is missing is all that is sent', async () => {
+  test('sends the signature alone, if nothing else is missing', async () => {
     const userId = await newGhost()
     const cell = CELLS.find(({ missing }) => missing.join() === 'upload_signatures')!
     const { store, serves } = await prepare(cell, userId, DEVICE_ID, temporaryFolder())
@@ -174,7 +174,7 @@ describe('half done', () => {
     expect(requests()).toEqual([QUERY, PATHS.upload_signatures, QUERY])
   })
 
-  test('a reset that stopped before its uploads is refused without reset, and completed with it', async () => {
+  test('with reset makes the next call fail without reset, and is completed by a call with reset', async () => {
     const userId = await newGhost()
     const store = join(temporaryFolder(), 'store')
     const first = await bootstrapper.bootstrap(userId, DEVICE_ID, store, { passphrase: 'secret' })
@@ -196,7 +196,7 @@ describe('a homeserver that does not serve what was uploaded', () => {
     ['device keys and signatures', ['upload_device_keys', 'upload_signatures'], 'NO_DEVICE'],
     ['the identity and signatures', ['upload_keys', 'upload_signatures'], 'NO_MASTER_KEY'],
     ['all of it', ['upload_device_keys', 'upload_keys', 'upload_signatures'], 'NO_DEVICE'],
-  ])('drops %s: the example says so', async (_, dropped, problem) => {
+  ])('drops %s: the example rejects', async (_, dropped, problem) => {
     const [userId, store] = [await newGhost(), join(temporaryFolder(), 'store')]
     proxy.fate = (_, { path }) => (dropped.some((upload) => path.endsWith(PATHS[upload])) ? done : undefined)
     await expect(bootstrapper.bootstrap(userId, DEVICE_ID, store)).rejects.toMatchObject({
@@ -207,7 +207,7 @@ describe('a homeserver that does not serve what was uploaded', () => {
     await expectServed(userId, await bootstrapper.bootstrap(userId, DEVICE_ID, store))
   })
 
-  test('serves another identity, all signed: the example names both', async () => {
+  test('serves another identity, with all signatures: the error names both', async () => {
     const [userId, store] = [await newGhost(), join(temporaryFolder(), 'store')]
     const other = await bootstrapCrossSigning(userId, DEVICE_ID, join(temporaryFolder(), 'store'))
     let queries = 0
@@ -228,7 +228,7 @@ describe('a homeserver that does not serve what was uploaded', () => {
       expect((error as Error).message).toContain(key)
   })
 
-  test('loses a signature on its way out: the example says so, even when there is nothing to upload', async () => {
+  test('serves a key without its signature: the example rejects, even if there is nothing to upload', async () => {
     const [userId, store] = [await newGhost(), join(temporaryFolder(), 'store')]
     await bootstrapper.bootstrap(userId, DEVICE_ID, store)
     proxy.rewrite = ({ path }, answer) => {
@@ -252,9 +252,9 @@ type Answer = KeysQueryAnswer & {
 
 interface State {
   state: string
-  /** How it comes about at the homeserver. */
+  /** Brings the homeserver into this state. */
   make?: (userId: string) => Promise<unknown>
-  /** What is done to it between the homeserver and the client. */
+  /** Changes the answer between the homeserver and the client. */
   tamper?: (answer: Answer, userId: string) => void
   says: UnverifiedDevice['problem'] | 'verified'
 }
@@ -305,7 +305,7 @@ const STATES: State[] = [
   { state: 'a device, no identity', make: (userId) => plain(userId, 'device'), says: 'NO_MASTER_KEY' },
   { state: 'an identity, no device', make: (userId) => plain(userId, 'identity'), says: 'NO_DEVICE' },
   {
-    state: 'both, the device not signed',
+    state: 'an identity and a device that it has not signed',
     make: (userId) => plain(userId, 'both'),
     says: 'DEVICE_NOT_SIGNED',
   },
@@ -359,55 +359,55 @@ const STATES: State[] = [
     says: 'DEVICE_NOT_SIGNED',
   },
   {
-    state: "the device's own signature, one bit wrong",
+    state: "the device's own signature with a flipped bit",
     tamper: (answer, userId) => {
       spoil(device(answer, userId), userId, `ed25519:${DEVICE_ID}`)
     },
     says: 'BAD_SIGNATURE',
   },
   {
-    state: "the self-signing key's signature of the device, one bit wrong",
+    state: "the self-signing key's signature of the device with a flipped bit",
     tamper: (answer, userId) => {
       spoil(device(answer, userId), userId, ids(answer, userId).selfSigning)
     },
     says: 'BAD_SIGNATURE',
   },
   {
-    state: "the master key's signature, one bit wrong",
+    state: "the master key's signature with a flipped bit",
     tamper: (answer, userId) => {
       spoil(answer.self_signing_keys![userId]!, userId, ids(answer, userId).master)
     },
     says: 'BAD_SIGNATURE',
   },
   {
-    state: 'the device with another key to encrypt for',
+    state: 'the device with another Curve25519 key',
     tamper: (answer, userId) =>
       (device(answer, userId).keys[`curve25519:${DEVICE_ID}`] = new SigningKey().publicKey),
     says: 'BAD_SIGNATURE',
   },
   {
-    state: 'the device in the name of another user',
+    state: 'the device with another user ID',
     tamper: (answer, userId) => (device(answer, userId).user_id = '@other:localhost'),
     says: 'ID_MISMATCH',
   },
   {
-    state: 'the device in the name of another device',
+    state: 'the device with another device ID',
     tamper: (answer, userId) => (device(answer, userId).device_id = 'OTHER'),
     says: 'ID_MISMATCH',
   },
   {
-    state: 'the master key in the name of another user',
+    state: 'the master key with another user ID',
     tamper: (answer, userId) => (answer.master_keys![userId]!.user_id = '@other:localhost'),
     says: 'ID_MISMATCH',
   },
   {
-    state: 'the self-signing key in the name of another user',
+    state: 'the self-signing key with another user ID',
     tamper: (answer, userId) => (answer.self_signing_keys![userId]!.user_id = '@other:localhost'),
     says: 'ID_MISMATCH',
   },
 ]
 
-test("verifyPublished says what a stranger's client says", async () => {
+test("verifyPublished says what another user's client says", async () => {
   const users: string[] = []
   const answers = new Map<string, Answer>()
   proxy.rewrite = ({ path }, answer) => {
@@ -438,7 +438,7 @@ test("verifyPublished says what a stranger's client says", async () => {
       await sleep(100)
     }
     expect(answers.size).toBe(users.length)
-    // What it got last it may not have looked at yet.
+    // The client may not have processed the last answer yet.
     await sleep(1000)
 
     const rows: string[][] = []

@@ -1,4 +1,4 @@
-// A store's database looked at, and tampered with, by another SQLite than ours: the one of sql.js,
+// Reads and changes the database of a store with another SQLite than the addon's: that of sql.js. It works
 // in memory, on a copy of the file.
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ const [WRITE_VERSION, READ_VERSION, WITH_LOG, WITHOUT_LOG] = [18, 19, 2, 1] as c
 
 async function open(folder: string): Promise<Database> {
   const bytes = readFileSync(join(folder, DATABASE))
-  bytes[WRITE_VERSION] = bytes[READ_VERSION] = WITHOUT_LOG // in memory there is none
+  bytes[WRITE_VERSION] = bytes[READ_VERSION] = WITHOUT_LOG // in memory there is no log
   return new (await initSqlJs()).Database(bytes)
 }
 
@@ -38,7 +38,7 @@ export async function integrity(folder: string): Promise<unknown> {
   return (await query(folder, 'PRAGMA integrity_check'))[0]?.[0]
 }
 
-/** What an unencrypted store holds under a key. */
+/** The value that a plain store holds under a key. */
 export async function record(folder: string, key: string): Promise<Record<string, unknown>> {
   const value = (await query(folder, `SELECT value FROM kv WHERE key = '${key}'`))[0]?.[0]
   return decode(value as Uint8Array) as Record<string, unknown>
@@ -59,7 +59,7 @@ export async function setFlag(folder: string, key: string, flag: string): Promis
   await change(folder, 'UPDATE kv SET value = ? WHERE key = ?', bytes, key)
 }
 
-/** All rows of all tables: what a store holds, however the file is laid out. */
+/** All rows of all tables. They do not depend on the layout of the file. */
 export async function content(folder: string): Promise<unknown> {
   const database = await open(folder)
   try {

@@ -1,5 +1,5 @@
-// What a call with `serverKeys` decides: every cell of the table in docs/server-keys.md, and how to get
-// a store and a homeserver into the state that it is about.
+// What a call with `serverKeys` decides: every row of the table in docs/server-keys.md. `prepare` brings a
+// store into the state of a row, and says what the homeserver must serve.
 
 import { join } from 'node:path'
 import {
@@ -19,14 +19,14 @@ export interface Cell {
   server:
     | 'nothing'
     | 'the device, no identity'
-    | 'another device under its ID, no identity'
-    | "the store's identity, not the device"
+    | 'the device ID with other keys, no identity'
+    | "the store's identity, no device"
     | "the store's identity, the device not signed by it"
     | "the store's identity, the device signed by it"
-    | "the store's identity, another device under its ID"
-    | 'another identity, not the device'
+    | "the store's identity, the device ID with other keys"
+    | 'another identity, no device'
     | 'another identity, the device signed by it'
-    | 'another identity, another device under its ID'
+    | 'another identity, the device ID with other keys'
   store: 'nothing' | 'a device, no identity' | 'a device and its identity'
   outcome: CrossSigningBootstrap['status'] | 'IDENTITY_CONFLICT'
   missing: Upload[]
@@ -40,7 +40,9 @@ type Row = [Cell['store'], Cell['outcome'], missing: Upload[], afterReset: Uploa
 const EVERYTHING: Upload[] = [DEVICE, KEYS, SIGNATURES]
 
 function cells(server: Cell['server'], ...rows: Row[]): Cell[] {
-  const warnings: Cell['warnings'] = server.includes('another device') ? ['DEVICE_KEYS_DIFFER'] : []
+  const warnings: Cell['warnings'] = server.includes('the device ID with other keys')
+    ? ['DEVICE_KEYS_DIFFER']
+    : []
   return rows.map(([store, outcome, missing, afterReset]) => {
     return { server, store, outcome, missing, afterReset, warnings }
   })
@@ -59,12 +61,12 @@ export const CELLS: Cell[] = [
     ['a device and its identity', 'resumed', [KEYS, SIGNATURES], [KEYS, SIGNATURES]],
   ),
   ...cells(
-    'another device under its ID, no identity',
+    'the device ID with other keys, no identity',
     ['nothing', 'created', EVERYTHING, EVERYTHING],
     ['a device, no identity', 'created', EVERYTHING, EVERYTHING],
     ['a device and its identity', 'resumed', EVERYTHING, EVERYTHING],
   ),
-  ...cells("the store's identity, not the device", [
+  ...cells("the store's identity, no device", [
     'a device and its identity',
     'resumed',
     [DEVICE, SIGNATURES],
@@ -82,14 +84,14 @@ export const CELLS: Cell[] = [
     [],
     [KEYS, SIGNATURES],
   ]),
-  ...cells("the store's identity, another device under its ID", [
+  ...cells("the store's identity, the device ID with other keys", [
     'a device and its identity',
     'resumed',
     [DEVICE, SIGNATURES],
     EVERYTHING,
   ]),
   ...cells(
-    'another identity, not the device',
+    'another identity, no device',
     ['nothing', 'IDENTITY_CONFLICT', [], EVERYTHING],
     ['a device, no identity', 'IDENTITY_CONFLICT', [], EVERYTHING],
     ['a device and its identity', 'IDENTITY_CONFLICT', [], EVERYTHING],
@@ -100,7 +102,7 @@ export const CELLS: Cell[] = [
     ['a device and its identity', 'IDENTITY_CONFLICT', [], [KEYS, SIGNATURES]],
   ),
   ...cells(
-    'another identity, another device under its ID',
+    'another identity, the device ID with other keys',
     ['nothing', 'IDENTITY_CONFLICT', [], EVERYTHING],
     ['a device, no identity', 'IDENTITY_CONFLICT', [], EVERYTHING],
     ['a device and its identity', 'IDENTITY_CONFLICT', [], EVERYTHING],
@@ -111,11 +113,11 @@ export interface Scene {
   store: string
   /** The store's identity, if it has one. */
   identity: CrossSigningKeysUpload | undefined
-  /** What the homeserver is to serve. */
+  /** What the homeserver must serve. */
   serves: { device?: DeviceKeys; identity?: CrossSigningKeysUpload }
 }
 
-/** Makes the store of a cell in a folder, and says what the homeserver has to serve. */
+/** Makes the store of a cell in a folder. Returns it with what the homeserver must serve. */
 export async function prepare(cell: Cell, userId: string, deviceId: string, folder: string): Promise<Scene> {
   const bootstrap = (name: string, reset = false) =>
     bootstrapCrossSigning(userId, deviceId, join(folder, name), { reset })
@@ -124,7 +126,7 @@ export async function prepare(cell: Cell, userId: string, deviceId: string, fold
   if (cell.store === 'nothing') return { store, identity: undefined, serves: serves(cell.server, elsewhere) }
 
   const first = await bootstrap('made/store')
-  // The device that a lost identity has signed is still this store's.
+  // A lost identity has signed the device of this store. The device is still the same.
   const lost = cell.server === 'another identity, the device signed by it'
   const now = lost && cell.store === 'a device and its identity' ? await bootstrap('made/store', true) : first
   const hasIdentity = cell.store === 'a device and its identity'
@@ -145,18 +147,18 @@ function serves(server: Cell['server'], elsewhere: CrossSigningBootstrap, ours =
   return {
     nothing: {},
     'the device, no identity': unsigned(ours),
-    'another device under its ID, no identity': unsigned(elsewhere),
-    "the store's identity, not the device": identity(ours),
+    'the device ID with other keys, no identity': unsigned(elsewhere),
+    "the store's identity, no device": identity(ours),
     "the store's identity, the device not signed by it": { ...unsigned(ours), ...identity(ours) },
     "the store's identity, the device signed by it": { ...signed(ours), ...identity(ours) },
-    "the store's identity, another device under its ID": { ...unsigned(elsewhere), ...identity(ours) },
-    'another identity, not the device': identity(elsewhere),
+    "the store's identity, the device ID with other keys": { ...unsigned(elsewhere), ...identity(ours) },
+    'another identity, no device': identity(elsewhere),
     'another identity, the device signed by it': { ...signed(ours), ...identity(ours) },
-    'another identity, another device under its ID': { ...signed(elsewhere), ...identity(elsewhere) },
+    'another identity, the device ID with other keys': { ...signed(elsewhere), ...identity(elsewhere) },
   }[server]
 }
 
-/** The device keys as an OlmMachine without an identity uploads them: signed by the device alone. */
+/** The device keys as an OlmMachine without an identity uploads them. Only the device has signed them. */
 export function withoutIdentity({ upload_device_keys, upload_keys }: CrossSigningBootstrap): DeviceKeys {
   const device = structuredClone(upload_device_keys!.device_keys)
   const [selfSigningId] = onlyKey(upload_keys.self_signing_key)

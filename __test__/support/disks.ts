@@ -1,4 +1,4 @@
-// Small disks in memory, to be full or read-only: for root, or who may become root without a password.
+// Small disks in memory, for tests with full or read-only disks. They need root, or sudo without a password.
 
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
@@ -25,7 +25,7 @@ export class Disk {
     this.#ballast = join(folder, 'ballast')
   }
 
-  /** A disk for as long as `use` runs. Lazily unmounted: a test that failed may still be using it. */
+  /** A disk for one loop. It is unmounted lazily, because a failed test may still use it. */
   static *mounted(options: string): Generator<Disk> {
     const disk = new Disk(options)
     try {
@@ -35,7 +35,7 @@ export class Disk {
     }
   }
 
-  /** Why not, on this machine. */
+  /** The reason why this machine cannot mount such disks, if it cannot. */
   static cannotMount(): string | undefined {
     if (process.platform !== 'linux') return 'only Linux mounts disks in memory'
     try {
@@ -47,12 +47,12 @@ export class Disk {
     }
   }
 
-  /** Fills the disk up to this many free blocks. */
+  /** Fills the disk until this many blocks are free. */
   fill(free: number): void {
     writeFileSync(this.#ballast, Buffer.alloc((statfsSync(this.folder).bavail - free) * BLOCK))
   }
 
-  /** Leaves room for this many files more, of whatever size. */
+  /** Leaves room for this many more files of any size. */
   fillNames(free: number): void {
     mkdirSync(this.#ballast)
     const names = statfsSync(this.folder).ffree - free

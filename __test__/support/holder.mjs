@@ -1,5 +1,5 @@
-// Somebody who has stores open, in a process where bootstraps run too: the SQLite of node:sqlite beside
-// the addon's. One JSON command a line in, one JSON answer a line out.
+// A holder has stores open. This one is in a process that bootstraps, too: it uses the SQLite of node:sqlite
+// beside the SQLite of the addon. It reads one JSON command per line and writes one JSON answer per line.
 
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'

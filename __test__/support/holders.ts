@@ -1,4 +1,4 @@
-// Somebody else who has stores open: with a second SQLite in the process that bootstraps, or in another.
+// Holders have stores open: with a second SQLite in the process that bootstraps, or in another process.
 
 import { type ChildProcess, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -49,7 +49,7 @@ export class Holder {
     await this.#ask('close', {})
   }
 
-  /** A bootstrap in the holder's process, or in this one if the holder is to be another. */
+  /** Bootstraps in the holder's process, or in this process if the holder must be another one. */
   bootstrap(store: string, options?: BootstrapOptions): Promise<CrossSigningBootstrap> {
     if (!this.#bootstrapsThere) return bootstrapCrossSigning(USER_ID, DEVICE_ID, store, options)
     const args = [USER_ID, DEVICE_ID, store, ...(options ? [options] : [])]
@@ -80,7 +80,7 @@ const python = ['python3', 'python'].find((name) => spawnSync(name, ['-c', 'impo
 
 export interface KindOfHolder {
   who: string
-  /** Why there is none on this machine. */
+  /** The reason why this machine has no such holder, if it has none. */
   missing: string | undefined
   start: () => Holder
 }

@@ -1,11 +1,11 @@
-// MessagePack taken apart, changed in one place and put together again, all else byte for byte the same.
-// @msgpack/msgpack alone cannot: it makes strings of the numbers that the SDK has as keys of maps.
+// Takes MessagePack apart, changes one place and puts it together again. All other bytes stay the same.
+// @msgpack/msgpack alone cannot do this: it makes strings of the numbers that the SDK uses as keys of maps.
 
 import { inspect } from 'node:util'
 import { decode, encode } from '@msgpack/msgpack'
 import { pick } from './random'
 
-/** The bytes of a scalar, or a map (its keys and values by turns) or an array. */
+/** The bytes of a scalar, or the parts of an array, or the keys and values of a map in turn. */
 export type Part = Buffer | { isMap: boolean; parts: Part[] }
 
 const [BIN_8, BIN_16, STR_8, STR_16, ARRAY_16, MAP_16] = [0xc4, 0xc5, 0xd9, 0xda, 0xdc, 0xde]
@@ -50,7 +50,7 @@ export function putTogether(part: Part): Buffer {
   return Buffer.concat([Buffer.from(header), ...parts.map(putTogether)])
 }
 
-/** Changes one thing: a scalar becomes another one, or a field is removed, or a whole object replaced. */
+/** Makes one change: it changes a scalar, removes a field or replaces a whole object. */
 export function changeOne(part: Part, random: () => number): { part: Part; what: string } {
   if (Buffer.isBuffer(part) || part.parts.length === 0 || random() < 0.03) {
     const value = another(Buffer.isBuffer(part) ? decode(part) : undefined, random)

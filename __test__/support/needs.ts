@@ -1,5 +1,5 @@
-// Tests that need something of the machine: where it is missing they are skipped and say so, and with
-// CI=true they fail, so that what was not tested does not pass for tested.
+// Tests that need something from the machine. If it is missing, they are skipped and say so. With CI=true
+// they fail: in CI, nobody would notice a skipped test.
 
 export function itWith(missing: string | undefined): jest.It {
   if (missing === undefined) return it

@@ -1,12 +1,12 @@
-// A Node.js newer than the oldest one that the package supports: it brings an SQLite of its own, runs
-// TypeScript without a compiler, and matrix-js-sdk runs on it.
+// Finds a Node.js that is newer than the oldest one that the package supports. It has an SQLite of its own,
+// and it runs TypeScript without a compiler and matrix-js-sdk.
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 const PACKAGE = `node-${process.platform}-${process.arch}`
 
-/** The path of a Node.js 24 or newer: this one, or that of the end-to-end tests' packages. */
+/** The path of a Node.js 24 or newer: the running one, or the one that the end-to-end tests install. */
 export function findNewerNode(): string | undefined {
   const [major = 0] = process.versions.node.split('.').map(Number)
   if (major >= 24) return process.execPath

@@ -1,4 +1,4 @@
-// The pages of a database file, found by walking its b-trees (https://www.sqlite.org/fileformat2.html).
+// Finds the pages of a database by a walk through its b-trees (https://www.sqlite.org/fileformat2.html).
 
 const [INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE] = [2, 5, 10, 13]
 const FILE_HEADER = 100
@@ -8,11 +8,11 @@ export interface Page {
   number: number
   start: number
   end: number
-  /** The stretches that hold something. Between the cell pointers and the cells a page is free. */
+  /** The ranges that are in use. The range between the cell pointers and the cells is free. */
   used: [start: number, end: number][]
 }
 
-/** All pages of the b-tree whose root is this page, the overflow of its cells included. */
+/** All pages of the b-tree with this root page, and the overflow pages of its cells. */
 export function* walk(file: Buffer, root: number): Generator<Page> {
   const size = file.readUInt16BE(16) === 1 ? 65536 : file.readUInt16BE(16)
   const usable = size - file.readUInt8(20)

@@ -45,7 +45,7 @@ class File {
 
 class Folder {
   saved: Names = new Map()
-  /** Each of them is one step, such as a rename within the folder. */
+  /** Each entry is one step, such as a rename within the folder. */
   unsynced: [name: string, what: File | Folder | undefined][][] = []
 
   with(changes = this.unsynced): Names {
@@ -87,7 +87,7 @@ const CUTS: Cut[] = [
   { cut: 'content is kept, names are lost', names: NO_NAMES, content: NEW_CONTENT },
 ]
 
-/** Each folder keeps its first changes; each write to a file is kept, lost, or torn between two sectors. */
+/** Each folder keeps some of its first changes. Each write is kept, lost, or torn between two sectors. */
 function randomCut(random: () => number, cut: string): Cut {
   const likelihood = random()
   return {
@@ -133,7 +133,7 @@ export class Remains {
     visit(root, '')
   }
 
-  /** The same for the same remains. What lies in the `scratch` counts by its name only. */
+  /** Equal remains have equal digests. Of the files in a scratch folder, only the names count. */
   digest(isScratch: (folder: string) => boolean): string {
     const hash = createHash('sha1').update(JSON.stringify([...this.#folders].sort()))
     for (const [path, , content] of this.#files) {
@@ -206,7 +206,7 @@ export class ModelDisk {
     }
   }
 
-  /** What a power cut may take away of a file or folder: the names that lead to it, and its content. */
+  /** What a power cut may take from a file or folder: names in its path, and its content. */
   unsynced(path: string): string[] {
     const lost: string[] = []
     let [folder, above]: [File | Folder, string] = [this.#root, '']

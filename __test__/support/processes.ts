@@ -1,4 +1,4 @@
-// Processes of the tests: started here, ended by their own ID, never left behind.
+// Starts the processes of the tests. Those that still run after a test file are ended, each by its own ID.
 
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
 import { join } from 'node:path'
@@ -43,7 +43,7 @@ export function finish(child: ChildProcess): Promise<Finished> {
   })
 }
 
-/** Runs JavaScript in a Node process of its own, where `bootstrapCrossSigning` is in scope. */
+/** Starts a Node.js process that runs JavaScript with `bootstrapCrossSigning` in scope. */
 export function startScript(script: string, env?: NodeJS.ProcessEnv, options?: SpawnOptions): ChildProcess {
   const prelude = `const { bootstrapCrossSigning } = require(${JSON.stringify(ROOT)});`
   return start(process.execPath, ['-e', prelude + script], env, options)
@@ -57,7 +57,7 @@ export function runScript(
   return finish(startScript(script, env, options))
 }
 
-/** Waits for the first thing that a process prints. */
+/** Waits for the first output of a process. */
 export function printed(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     child.stdout?.once('data', (data: Buffer) => {

@@ -1,5 +1,5 @@
-// Answers of a homeserver with every key of them in the test's hands, and an oracle for what a client
-// makes of such an answer: shares nothing with the code under test.
+// Answers of a homeserver, of which the test has all private keys, and an oracle for the verdict of a client.
+// The oracle shares no code with the code under test.
 
 import {
   createPrivateKey,
@@ -35,7 +35,7 @@ export class SigningKey {
     this.publicKey = base64(Buffer.from(publicKey.export({ format: 'jwk' }).x!, 'base64url'))
   }
 
-  /** Adds a signature to an object, under the ID of the key or another one. */
+  /** Adds a signature to an object, under the ID of this key or under another one. */
   sign(object: SignedObject, keyId = `ed25519:${this.publicKey}`, signer = USER_ID): void {
     const { signatures: _signatures, unsigned: _unsigned, ...content } = object
     const signature = base64(sign(null, Buffer.from(canonicalJson(content)), this.#private))
@@ -46,7 +46,7 @@ export class SigningKey {
   }
 }
 
-/** A ghost that is published as it should be, and the keys to forge it with. */
+/** A ghost that is published as it should be, with its private keys, for forgeries. */
 export class Ghost {
   readonly keys = { device: new SigningKey(), master: new SigningKey(), selfSigning: new SigningKey() }
   readonly device: SignedObject
@@ -80,7 +80,7 @@ export class Ghost {
     this.signAll()
   }
 
-  /** Signs everything anew, after it was changed. */
+  /** Signs everything again after a change. */
   signAll(): void {
     const { device, master, selfSigning } = this.keys
     for (const object of [this.device, this.master, this.selfSigning, this.userSigning])
@@ -104,8 +104,8 @@ export class Ghost {
 }
 
 /**
- * The master key that vouches for the device by this answer; undefined if none does. The rules:
- * https://spec.matrix.org/v1.16/client-server-api/#cross-signing
+ * The master key of the identity that has signed the device, by this answer. Undefined if there is none.
+ * The rules: https://spec.matrix.org/v1.16/client-server-api/#cross-signing
  */
 export function vouchingKey(answer: unknown): string | undefined {
   const device = at(answer, 'device_keys', USER_ID, DEVICE_ID)
@@ -151,7 +151,7 @@ const publicKeys = new Map<string, KeyObject>()
 function isSigned(object: unknown, keyId: string, publicKey: unknown): boolean {
   const signature = bytes(at(object, 'signatures', USER_ID, keyId), 64)
   const key = bytes(publicKey, 32)
-  // The SDK keeps what is unsigned if there is a name in it, and then refuses the object for a number there.
+  // The SDK keeps the unsigned part if it has a display name. Then it refuses some numbers in that part.
   const { unsigned: beside, ...kept } = object as Record<string, unknown>
   const read = at(beside, 'device_display_name') === undefined ? kept : object
   if (!signature || !key || !isCanonical(read)) return false
@@ -159,7 +159,7 @@ function isSigned(object: unknown, keyId: string, publicKey: unknown): boolean {
   if (!publicKeys.has(x))
     publicKeys.set(x, createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x } }))
   const { signatures: _signatures, unsigned: _unsigned, ...content } = object as SignedObject
-  // Clients read keys, padded or not, and check what they have read.
+  // Clients decode keys with or without padding, and check the signature over the decoded keys.
   const keys = Object.entries((at(object, 'keys') ?? {}) as Record<string, unknown>).map(([id, key]) => [
     id,
     isPublicKey(id, key) ? base64(bytes(key, 32)!) : key,
@@ -175,7 +175,7 @@ function isPublicKey(id: string, key: unknown): boolean {
   return /^(ed|curve)25519:/.test(id) && bytes(key, 32) !== undefined
 }
 
-/** Clients refuse numbers that canonical JSON does not have, wherever they are. */
+/** Clients refuse numbers that canonical JSON does not allow, anywhere in the object. */
 function isCanonical(value: unknown): boolean {
   if (typeof value === 'number') return Number.isSafeInteger(value)
   return typeof value !== 'object' || value === null || Object.values(value).every(isCanonical)

@@ -1,4 +1,4 @@
-// Stores that real SDKs made (fixtures/stores), and what a call on a copy of one must give.
+// Stores that real SDKs made (fixtures/stores), and checks of what a call on a copy of one returns.
 
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ export interface SdkStore {
 }
 
 const FOLDER = join(__dirname, '..', 'fixtures', 'stores')
-// Thousands of stores are written and thrown away. In memory that costs little.
+// The tests write and remove thousands of stores. In memory that costs little.
 const MEMORY = '/dev/shm'
 
 export function readFixture(name: string): unknown {
@@ -47,7 +47,7 @@ afterAll(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 })
 
-/** Copies the store into a folder, which is new or emptied. */
+/** Copies the store into a folder. The folder is made again if it exists. */
 export function place({ file }: SdkStore, folder = folderInMemory()): string {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder)
@@ -90,7 +90,7 @@ export async function outcome(store: SdkStore, folder: string, options?: Bootstr
   }
 }
 
-/** The signatures that index.d.ts promises and that are missing or wrong, and others that are wrong. */
+/** The signatures that are missing although index.d.ts promises them, and all that are wrong. */
 export function wrongSignatures(payloads: CrossSigningBootstrap, store: SdkStore): string[] {
   const { user_id, device_id, ed25519 } = store
   const { master_key, self_signing_key, user_signing_key } = payloads.upload_keys

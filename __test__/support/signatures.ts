@@ -1,5 +1,5 @@
-// An oracle for signatures that shares nothing with the code under test: Node's own Ed25519 over
-// canonical JSON (https://spec.matrix.org/v1.16/appendices/#signing-json).
+// An oracle for signatures: the Ed25519 of Node.js over canonical JSON
+// (https://spec.matrix.org/v1.16/appendices/#signing-json). It shares no code with the code under test.
 
 import { createPublicKey, verify } from 'node:crypto'
 
@@ -20,7 +20,7 @@ interface Signed {
   unsigned?: unknown
 }
 
-/** Whether `signer`'s key with this ID, whose public half is `publicKey`, signed the object. */
+/** Whether `signer` has signed the object with the key that has this ID and this public half. */
 export function isSignedBy(object: Signed, signer: string, keyId: string, publicKey: string): boolean {
   const signature = object.signatures[signer]?.[keyId]
   if (signature === undefined) return false

@@ -21,18 +21,18 @@ afterAll(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 })
 
-/** What this process has open in a folder, and what it has open that was there and is deleted. */
+/** The files in a folder that this process has open, also those that are deleted. */
 export function openHandles(folder: string): string[] {
   return readdirSync('/proc/self/fd')
     .map((handle) => {
       try {
         return readlinkSync(join('/proc/self/fd', handle))
       } catch {
-        return '' // the handle of this very listing
+        return '' // the handle of this listing itself
       }
     })
     .filter((file) => file === folder || file.startsWith(`${folder}/`))
 }
 
-/** Tests that look into /proc run on Linux; elsewhere the report shows them as skipped. */
+/** Tests that read /proc run on Linux. On other systems they are skipped. */
 export const itOnLinux = process.platform === 'linux' ? it : it.skip

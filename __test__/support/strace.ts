@@ -1,4 +1,4 @@
-// What a call asks of the file system, recorded by strace in a process of its own.
+// Records with strace what a call does to the file system. The call runs in a process of its own.
 
 import { type ChildProcess, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { type BootstrapOptions, type CrossSigningBootstrap } from 'rust-crypto-h
 import { finish, ROOT, start } from './processes'
 import { temporaryFolder } from './stores'
 
-/** One thing that was done. Paths are relative to the folder that was watched; the folder itself is ''. */
+/** One operation. Paths are relative to the watched folder. The folder itself is ''. */
 export type Operation =
   | { kind: 'make' | 'makeFolder' | 'sync' | 'remove'; path: string }
   | { kind: 'write'; path: string; at: number; bytes: Buffer }
@@ -22,7 +22,7 @@ export interface Recording {
   operations: Operation[]
 }
 
-/** Why there are no recordings on this machine. */
+/** The reason why strace cannot trace on this machine, if it cannot. */
 export function cannotTrace(): string | undefined {
   if (process.platform !== 'linux') return 'only Linux has strace'
   const { status, error } = spawnSync('strace', ['-f', '-o', '/dev/null', 'true'])
@@ -30,7 +30,7 @@ export function cannotTrace(): string | undefined {
   return error ? 'there is no strace: install the package' : 'strace may not trace processes here'
 }
 
-/** Starts a call in a process that strace watches. The process prints the payloads when it resolves. */
+/** Starts a call in a process that strace watches. The process prints the payloads when the call resolves. */
 export function startTraced(call: Call, strace: string[]): ChildProcess {
   const script = `
     const { bootstrapCrossSigning } = require(${JSON.stringify(ROOT)})
@@ -46,9 +46,9 @@ const CALLS = [
   ...['symlink', 'symlinkat', 'unlink', 'unlinkat', 'rmdir', 'write', 'writev', 'pwrite64', 'pwritev'],
   ...['pwritev2', 'lseek', 'truncate', 'ftruncate', 'fallocate', 'fsync', 'fdatasync', 'copy_file_range'],
   ...['sendfile', 'mmap'],
-].map((name) => `?${name}`) // not every processor has all of them
+].map((name) => `?${name}`) // some processors do not have all of them
 
-/** Records a call that resolves. `inject` makes system calls fail, in the words of strace. */
+/** Records a call that resolves. `inject` has options of strace that make system calls fail. */
 export async function record(watched: string, call: Call, inject: string[] = []): Promise<Recording> {
   const log = join(temporaryFolder(), 'log')
   const strace = ['-o', log, '-y', '-xx', '-s', `${1 << 20}`, '-e', `trace=${CALLS.join()}`]
@@ -73,7 +73,7 @@ function strings(args: string): Buffer[] {
   })
 }
 
-/** Reads a log. Calls of several threads that overlap count from when they end. */
+/** Reads a log of strace. Where calls of several threads overlap, a call counts at its end. */
 function parse(log: string, watched: string): Operation[] {
   const operations: Operation[] = []
   const begun = new Map<string, string>()
@@ -175,7 +175,7 @@ function read(
     }
     case 'mmap': {
       const writes = args.includes('PROT_WRITE') && args.includes('MAP_SHARED')
-      // The index of SQLite's log is made anew after a crash, whatever is in it.
+      // After a crash SQLite makes the index of its log again, whatever is in it.
       return writes && file !== undefined && !file.endsWith('-shm') ? refuse() : []
     }
     default:

@@ -1,4 +1,4 @@
-// Somebody else's client: matrix-js-sdk, in a Node.js that it runs on, asked line by line.
+// Another user's client: matrix-js-sdk, in a process with a Node.js that it supports.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { findNewerNode } from '../../support/newer-node'
 
 const FOLDER = join(__dirname, '..')
 
-/** matrix-js-sdk needs Node.js 22, and TypeScript without a compiler a little more. */
+/** matrix-js-sdk needs Node.js 22. TypeScript without a compiler needs a newer one. */
 export function newerNode(): string {
   const node = findNewerNode()
   if (node === undefined) throw new Error('the end-to-end tests need Node.js 24 or newer on this platform')
@@ -50,22 +50,22 @@ export class Client {
     return client
   }
 
-  /** Makes an encrypted room with these users invited; from then on the client follows their keys. */
+  /** Makes an encrypted room and invites these users. From then on the client follows their keys. */
   createRoom(userIds: string[]): Promise<string> {
     return this.#ask('createRoom', { userIds }) as Promise<string>
   }
 
-  /** The members are there: the client prepares to write to them, as when somebody starts typing. */
+  /** Waits for the members, and prepares to write to them, as a client does when somebody starts to type. */
   prepare(roomId: string, members: number): Promise<void> {
     return this.#ask('prepare', { roomId, members }) as Promise<void>
   }
 
-  /** What the client thinks of a device: what decides about the red shield. */
+  /** The client's verdict on a device, which decides about the red shield. */
   verdict(userId: string, deviceId: string): Promise<Verdict> {
     return this.#ask('verdict', { userId, deviceId }) as Promise<Verdict>
   }
 
-  /** Whether the client has noticed that a user has another identity than before. */
+  /** Whether the client has noticed that the user's identity was replaced. */
   identityChanged(userId: string): Promise<boolean> {
     return this.#ask('identityChanged', { userId }) as Promise<boolean>
   }

@@ -1,10 +1,10 @@
-// A proxy before the homeserver that counts the requests, and can do to them what networks do.
+// A proxy in front of the homeserver. It records the requests, and can make them fail as networks do.
 
 import { createServer, type Server } from 'node:http'
 
 export interface Seen {
   method: string
-  /** Without the query. */
+  /** Without the query string. */
   path: string
 }
 
@@ -14,17 +14,18 @@ export interface Answer {
 }
 
 /**
- * What becomes of a request: sent on as it is (undefined); answered here (an answer); cut off before
- * the homeserver has seen it ('cut'), or after, so that its answer is lost ('lost').
+ * What happens to a request. With undefined, the homeserver gets it. With an answer, the proxy answers. With
+ * 'cut', the connection ends before the homeserver gets the request, and with 'lost' after that: the answer
+ * is lost.
  */
 export type Fate = undefined | Answer | 'cut' | 'lost'
 
 export class Proxy {
   readonly url: string
   readonly seen: Seen[] = []
-  /** Decides about the n-th request, counted from 0. */
+  /** Decides what happens to the n-th request, counted from 0. */
   fate: (n: number, request: Seen) => Fate | Promise<Fate> = () => undefined
-  /** What the client gets of the homeserver's answer. */
+  /** Changes the homeserver's answer before the client gets it. */
   rewrite: (request: Seen, answer: Answer) => Answer = (_, answer) => answer
   readonly #server: Server
 

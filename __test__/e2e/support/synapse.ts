@@ -1,4 +1,4 @@
-// A real Synapse: in a temporary folder, on a free port of this machine, with an application service.
+// A real Synapse with an application service, in a temporary folder and on a free port of this machine.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -39,7 +39,7 @@ export class Synapse {
     mkdirSync(folder, { recursive: true })
     const port = await freePort()
     const fast = { per_second: 10_000, burst_count: 10_000 }
-    // JSON is YAML.
+    // Synapse reads YAML, and all JSON is YAML.
     const registration = {
       id: 'tests',
       url: null,
@@ -86,7 +86,7 @@ export class Synapse {
     execFileSync(PYTHON, ['-m', 'synapse.app.homeserver', ...config, '--generate-keys'], { cwd: folder })
     const child = spawn(PYTHON, ['-m', 'synapse.app.homeserver', ...config], { cwd: folder, stdio: 'ignore' })
     const synapse = new Synapse(`http://127.0.0.1:${port}`, child)
-    // However the tests end, the homeserver ends with them.
+    // The homeserver ends with the tests, however they end.
     process.once('exit', () => child.kill('SIGKILL'))
 
     for (let waited = 0; waited < 60_000; waited += 100) {
@@ -111,9 +111,7 @@ export class Synapse {
     clearTimeout(late)
   }
 
-  /** A request as the application service, as one of its users if named. */
-  // The caller knows what the endpoint answers.
-
+  /** Sends a request as the application service, or as one of its users. The caller says what it answers. */
   async request<T = unknown>(method: string, path: string, userId?: string, body?: object): Promise<T> {
     const { status, answer } = await this.tryRequest<T>(method, path, userId, body)
     if (status !== 200) throw new Error(`${method} ${path}: ${status} ${JSON.stringify(answer)}`)
@@ -145,7 +143,7 @@ export class Synapse {
     return user_id
   }
 
-  /** Registers a person and returns what a client needs to be theirs. */
+  /** Registers a person and returns the session that a client needs. */
   async registerPerson(
     username: string,
   ): Promise<{ user_id: string; device_id: string; access_token: string }> {
@@ -156,7 +154,7 @@ export class Synapse {
     return (await response.json()) as { user_id: string; device_id: string; access_token: string }
   }
 
-  /** What the homeserver serves about a user to anybody who asks. */
+  /** What the homeserver serves about a user. The user itself asks. */
   queryKeys(userId: string): Promise<ServedKeys> {
     return this.request('POST', '/keys/query', userId, { device_keys: { [userId]: [] } })
   }

@@ -1,5 +1,5 @@
-// Promise: however a process or a worker of it ends while bootstraps are in flight, it ends at once and
-// cleanly, and the stores open afterwards. Workers may come and go.
+// Promise: a process or a worker thread may end in any way while calls are in flight. It ends at once and
+// without a crash, and the next calls find whole stores. Workers may start and end at any time.
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,13 +9,13 @@ import { integrity } from './support/database'
 import { finish, printed, ROOT, runScript, startScript } from './support/processes'
 import { DATABASE, DEVICE_ID, itOnLinux, temporaryFolder, USER_ID } from './support/stores'
 
-/** WORKERS=1000 for the long run. */
+/** WORKERS=1000 is the full size. */
 const WORKERS = Number(process.env.WORKERS ?? 100)
 
-// An end takes a few hundredths of a second; what is beyond that is for a busy machine.
+// A process ends within a few hundredths of a second. The rest is for a busy machine.
 const LATE = 5000
 
-/** JavaScript that has 20 calls in flight. Half of the stores are there already. */
+/** JavaScript that makes 20 calls and does not wait for them. Half of the stores exist already. */
 const inFlight = (folder: string) => `
   const stores = Array.from({ length: 20 }, (_, n) => ${JSON.stringify(folder)} + '/' + n)
   for (const store of stores)
@@ -45,7 +45,7 @@ const inWorker = (script: string) => `
 
 interface End {
   how: string
-  /** What ends the process, some milliseconds after its calls were made. */
+  /** A script that makes calls. If it ends the process itself, it does so `after` milliseconds later. */
   script: (folder: string, after: number) => string
   signal?: NodeJS.Signals
   expected: { code: number | null; signal: NodeJS.Signals | null; stderr?: string }
@@ -76,7 +76,7 @@ const ENDS: End[] = [
     expected: { code: null, signal: 'SIGKILL' },
   },
   {
-    how: 'the end of the script, with nobody waiting',
+    how: 'the end of a script that does not await its calls',
     script: (folder) => inFlight(folder),
     expected: { code: 0, signal: null },
   },
@@ -99,7 +99,7 @@ const ENDS: End[] = [
   },
 ]
 
-test.each(ENDS)('$how with 20 calls in flight', async ({ script, signal, expected }) => {
+test.each(ENDS)('$how with 20 calls in flight leaves whole stores', async ({ script, signal, expected }) => {
   let slowest = 0
   for (let n = 0; n < 6; n++) {
     const folder = await someStores()
@@ -117,7 +117,7 @@ test.each(ENDS)('$how with 20 calls in flight', async ({ script, signal, expecte
     expect({ ...end, stdout }).toEqual({ code: expected.code, signal: expected.signal, stdout: 'made' })
     if (expected.stderr === undefined) expect(stderr).toBe('')
     else expect(stderr).toContain(expected.stderr)
-    // What a native crash looks like.
+    // The signs of a native crash.
     expect(stderr).not.toMatch(/panicked|FATAL|fatal runtime error|Segmentation|abort/i)
     await expectSound(folder)
   }
@@ -125,7 +125,7 @@ test.each(ENDS)('$how with 20 calls in flight', async ({ script, signal, expecte
   if (process.env.VERBOSE) process.stderr.write(`slowest end: ${slowest.toFixed()} ms\n`)
 })
 
-test('the main thread and five workers at once, on stores of their own and on the same', async () => {
+test('the main thread and five workers bootstrap own and common stores in parallel', async () => {
   const folder = temporaryFolder()
   const calls = (who: string) => `
     Promise.all(Array.from({ length: 20 }, async (_, n) => {
@@ -146,12 +146,12 @@ test('the main thread and five workers at once, on stores of their own and on th
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const made = JSON.parse(stdout) as [string, string][]
   expect(made).toHaveLength(6 * 20)
-  // One identity per store, whoever asked.
+  // Each store has one identity, whichever thread asked.
   expect(new Set(made.map(String)).size).toBe(6 * 10 + 10)
 })
 
 itOnLinux(
-  `${WORKERS} workers started, used and terminated at random moments: no crash, no thread, no handle more`,
+  `${WORKERS} workers start, make calls and are terminated at random moments: no crash, no thread or handle too many`,
   async () => {
     const script = `
       const { readdirSync } = require('node:fs')
@@ -166,7 +166,7 @@ itOnLinux(
       \`
       const ends = { finished: 0, early: 0, busy: 0 }
       async function comeAndGo(n) {
-        // Common stores: they come in the way of each other, and the disk stays small.
+        // The workers share stores. So their calls meet each other, and they need little disk.
         const worker = new Worker(calls, { eval: true, workerData: folder + '/' + (n % 20) + '-' })
         let [online, done] = [false, false]
         worker.on('online', () => { online = true }).on('message', () => { done = true })
@@ -178,7 +178,7 @@ itOnLinux(
         let next = 0
         const lane = async () => { while (next < count) await comeAndGo(next++) }
         await Promise.all([lane(), lane(), lane(), lane()])
-        // Every call that was in flight has ended when one more has, on each store.
+        // Calls for one store queue up. When one more call has ended on each store, all calls have ended.
         const { bootstrapCrossSigning } = require(${JSON.stringify(ROOT)})
         for (let n = 0; n < 200; n++) {
           const store = folder + '/' + (n % 20) + '-' + Math.floor(n / 20)
@@ -213,7 +213,7 @@ itOnLinux(
     if (process.env.VERBOSE) process.stderr.write(stdout)
     expect(after.threads).toBeLessThanOrEqual(before.threads)
     expect(after.handles).toBe(before.handles)
-    // Moments that are all of one kind would prove nothing.
+    // If all workers ended in the same state, the test would prove nothing.
     for (const count of Object.values(ends)) expect(count).toBeGreaterThan(0)
   },
   120_000 + WORKERS * 500,
