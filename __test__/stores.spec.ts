@@ -122,17 +122,32 @@ test.each(SOME)('%s: an identity without its account is refused', async (name) =
 
 test.each(SOME)('%s: a row that a damaged index hides does not count as missing', async (name) => {
   const store = sdkStore(name)
-  for (const key of ['account', 'identity']) {
+  const hidden = [
+    ['kv', 'account'],
+    ['kv', 'identity'],
+  ]
+  // Encrypted stores name users and devices by hashes.
+  if (store.passphrase === undefined) hidden.push(['identity', store.user_id], ['device', store.device_id])
+  for (const [table, key] of hidden) {
     const folder = place(store)
-    await hide(folder, key)
+    await hide(folder, table!, key!)
     await expectRefused('STORE_CORRUPT', store, folder)
     await expectRefused('STORE_CORRUPT', store, folder, { reset: true })
   }
 })
 
-/** Changes a key in the index of kv, so that a look-up by this key finds nothing. */
-async function hide(folder: string, key: string): Promise<void> {
-  const sql = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_kv_1'"
+test('a public identity of other private keys than the store holds is damage', async () => {
+  const store = sdkStore('sdk-0.18-plain')
+  const [folder, other] = [place(store), place(store)]
+  await bootstrap(store, other, { reset: true })
+  const [theirs] = await query(other, 'SELECT data FROM identity')
+  await change(folder, 'UPDATE identity SET data = ?', theirs![0] as Uint8Array)
+  await expectRefused('STORE_CORRUPT', store, folder)
+})
+
+/** Changes a key in the index of a table, so that a look-up by this key finds nothing. */
+async function hide(folder: string, table: string, key: string): Promise<void> {
+  const sql = `SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_${table}_1'`
   const [root] = await query(folder, sql)
   const file = readFileSync(join(folder, DATABASE))
   const places = [...walk(file, root![0] as number)].map(({ start, end }) => {

@@ -13,6 +13,7 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags, Transaction, TransactionBehavior,
 use super::{
     codec::{Codec, ENCRYPTED_PREFIX, is_encrypted},
     files::{DATABASE, FileIdentity, JOURNAL, LOG, LOG_INDEX, companion, remove_if_there},
+    lock::lock_database,
     new_database, open_handles,
     rows::{self, Changes, Encoded, Rows},
 };
@@ -24,9 +25,10 @@ const SCHEMAS: std::ops::RangeInclusive<u8> = 9..=19;
 /// When this is dropped, the store is free again, and SQLite has emptied its log.
 pub struct HeldStore<'a> {
     place: Place<'a>,
-    // Before the leftovers: fields are dropped in this order.
+    // Fields are dropped in this order: the lock goes last.
     database: Connection,
     _leftovers: Leftovers<'a>,
+    lock: Option<File>,
 }
 
 /// Where the store is, and which file it is.
@@ -98,7 +100,12 @@ impl<'a> HeldStore<'a> {
         let had_log = log.exists();
         // Without CREATE: a database that somebody removes meanwhile must not come back empty.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let database = Connection::open_with_flags(&path, flags)?;
+        let lock = lock_database(&path)?;
+        let database = match lock {
+            // SQLite's own locks would conflict with ours.
+            Some(_) => Connection::open_with_flags_and_vfs(&path, flags, "unix-none"),
+            None => Connection::open_with_flags(&path, flags),
+        }?;
         // SQLite also opens what it may not write to, and leaves files beside it.
         if database.is_readonly(MAIN_DB)? {
             return Err(Error::io("write the database", &io::ErrorKind::PermissionDenied.into()));
@@ -124,7 +131,7 @@ impl<'a> HeldStore<'a> {
         remove_if_there(&companion(folder, LOG_INDEX))
             .map_err(|error| Error::io("remove what a crashed process left", &error))?;
         let own_log = if had_log { None } else { FileIdentity::of(&log).ok() };
-        Ok(Self { place, database, _leftovers: Leftovers { place, own_log } })
+        Ok(Self { place, database, _leftovers: Leftovers { place, own_log }, lock })
     }
 
     /// Reads the rows that a bootstrap is about, and nothing else.
@@ -260,15 +267,16 @@ impl<'a> HeldStore<'a> {
         Ok(transaction.commit()?)
     }
 
-    /// Locks do not stop an `OlmMachine` in this process that opens the store meanwhile.
+    /// SQLite's own locks do not stop an `OlmMachine` in this process that opens the store meanwhile.
     fn check_still_alone(&self) -> Result<()> {
         self.place.check()?;
-        open_handles::check_only_ours(self.place.folder)
+        if self.lock.is_some() { Ok(()) } else { open_handles::check_only_ours(self.place.folder) }
     }
 
     /// Empties the log and lets the store go. Dropping does so too, but cannot say what went wrong.
     fn close(self, has_written: bool) -> Result<()> {
-        let Self { place, database, _leftovers } = self;
+        // The last to be named is the first to be dropped.
+        let Self { lock: _lock, place, database, _leftovers } = self;
         let emptied = database
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
             .and_then(|()| database.close().map_err(|(_, error)| error));

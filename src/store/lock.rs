@@ -1,5 +1,5 @@
-//! The lock that keeps bootstraps of other processes out of a store's folder. It ends with the
-//! process, however that ends.
+//! The lock that keeps other bootstraps out of a store's folder, and the lock that keeps every other
+//! SQLite out of its database. Both end with the process, however that ends.
 
 use std::{fs::File, io, path::Path};
 
@@ -57,4 +57,48 @@ pub fn lock(folder: &Path) -> Result<Option<File>> {
 
 fn busy() -> Error {
     Error::in_use("another bootstrap, of another process")
+}
+
+/// Locks the bytes of a database that SQLite locks, before SQLite opens it. `STORE_IN_USE` if somebody
+/// has it open.
+///
+/// SQLite's own locks belong to the process, so another copy of SQLite in this process does not see
+/// them. This lock belongs to the open file, and conflicts with the locks of every process, ours too.
+/// `None` means that the file system or the system has no such locks.
+#[cfg(target_os = "linux")]
+pub fn lock_database(database: &Path) -> Result<Option<File>> {
+    use nix::{
+        errno::Errno,
+        fcntl::{FcntlArg, fcntl},
+        libc,
+    };
+
+    // <https://sqlite.org/src/file/src/os.h>: PENDING_BYTE, and the bytes up to the end of the shared range.
+    const FIRST: libc::off_t = 0x4000_0000;
+    const LENGTH: libc::off_t = 512;
+
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(database)
+        .map_err(|error| Error::io("write the database", &error))?;
+    #[allow(clippy::cast_possible_truncation)] // the constants are small
+    let exclusive = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: FIRST,
+        l_len: LENGTH,
+        l_pid: 0,
+    };
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&exclusive)) {
+        Ok(_) => Ok(Some(file)),
+        Err(Errno::EAGAIN | Errno::EACCES) => Err(Error::in_use("another process")),
+        Err(_) => Ok(None),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps)]
+pub fn lock_database(_database: &Path) -> Result<Option<File>> {
+    Ok(None)
 }

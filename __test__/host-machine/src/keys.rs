@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use matrix_sdk_crypto::{
     OlmMachine,
+    store::CrossSigningKeyExport,
     types::requests::{AnyOutgoingRequest, OutgoingRequest},
 };
 use ruma::{
@@ -13,12 +14,23 @@ use ruma::{
         upload_keys::v3::Response as KeysUploadResponse,
     },
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     bodies::{answer_from, body_of},
     error::Result,
 };
+
+/// The seeds of the three private keys, in unpadded base64.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the names of the SDK")]
+pub struct Seeds {
+    master_key: Option<String>,
+    self_signing_key: Option<String>,
+    user_signing_key: Option<String>,
+}
 
 pub async fn to_upload(olm: &OlmMachine, one_time_key_counts: &BTreeMap<String, u32>) -> Result<Value> {
     for request in olm.outgoing_requests().await? {
@@ -56,6 +68,27 @@ pub async fn receive_query(olm: &OlmMachine, user: &UserId, answer: &Value) -> R
     let (id, _) = olm.query_keys_for_users([user]);
     olm.mark_request_as_sent(&id, &answer).await?;
     Ok(Value::Null)
+}
+
+pub async fn export(olm: &OlmMachine) -> Result<Value> {
+    let Some(export) = olm.export_cross_signing_keys().await? else { return Ok(Value::Null) };
+    Ok(serde_json::to_value(Seeds {
+        master_key: export.master_key.clone(),
+        self_signing_key: export.self_signing_key.clone(),
+        user_signing_key: export.user_signing_key.clone(),
+    })?)
+}
+
+/// The binding's `importSecretsFromSecretStorage` ends in this.
+pub async fn import(olm: &OlmMachine, seeds: Seeds) -> Result<Value> {
+    let Seeds { master_key, self_signing_key, user_signing_key } = seeds;
+    let export = CrossSigningKeyExport { master_key, self_signing_key, user_signing_key };
+    let status = olm.import_cross_signing_keys(export).await?;
+    Ok(json!({
+        "has_master": status.has_master,
+        "has_self_signing": status.has_self_signing,
+        "has_user_signing": status.has_user_signing,
+    }))
 }
 
 pub async fn claim(olm: &OlmMachine, users: &[OwnedUserId], answer: Option<&Value>) -> Result<Value> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     describe::describe,
     error::{Result, panic_text, text},
-    keys,
+    keys::{self, Seeds},
     machine::Machine,
     machines, messages,
 };
@@ -36,6 +36,12 @@ enum Command {
     Bootstrap { machine: usize, reset: bool },
     /// Feeds the answer to a `keys/query` about this user.
     ReceiveKeysQuery { machine: usize, user: OwnedUserId, answer: Value },
+    /// Answers the seeds of the private keys, `{ master_key, self_signing_key, user_signing_key }`, or null if the
+    /// machine has none.
+    ExportCrossSigning { machine: usize },
+    /// Imports such seeds, and answers which keys the machine then has. Without a `receiveKeysQuery` about its
+    /// own user before, the SDK imports nothing.
+    ImportCrossSigning { machine: usize, keys: Seeds },
     /// Answers the body of `keys/claim` for those devices of these users without a session, or null if there
     /// are none. If `answer` is given, also feeds it as the homeserver's answer to that request.
     Claim { machine: usize, users: Vec<OwnedUserId>, answer: Option<Value> },
@@ -89,6 +95,10 @@ fn execute(command: Command) -> Result<Value> {
         }
         Command::ReceiveKeysQuery { machine, user, answer } => {
             machines::run(machine, async |olm| keys::receive_query(olm, &user, &answer).await)
+        }
+        Command::ExportCrossSigning { machine } => machines::run(machine, keys::export),
+        Command::ImportCrossSigning { machine, keys } => {
+            machines::run(machine, async |olm| keys::import(olm, keys).await)
         }
         Command::Claim { machine, users, answer } => {
             machines::run(machine, async |olm| keys::claim(olm, &users, answer.as_ref()).await)
