@@ -147,7 +147,7 @@ export interface CrossSigningKey {
  * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysdevice_signingupload)
  */
 export interface CrossSigningKeysUpload {
-  /** The user's master key. The device has signed it. */
+  /** The user's master key. The device that made it has signed it. */
   master_key: CrossSigningKey
   /** The key that signs the user's own devices. The master key has signed it. */
   self_signing_key: CrossSigningKey

@@ -75,6 +75,12 @@ test('the payloads of an imported identity are what the homeserver serves', asyn
   const store = sdkStore('sdk-0.18-imported')
   const serverKeys = readFixture('sdk-0.18-imported.keys-query.json') as KeysQueryAnswer
   const { upload_keys } = await bootstrap(store, place(store))
+  const { master_keys, self_signing_keys, user_signing_keys } = serverKeys
+  expect(upload_keys).toEqual({
+    master_key: master_keys![store.user_id],
+    self_signing_key: self_signing_keys![store.user_id],
+    user_signing_key: user_signing_keys![store.user_id],
+  })
   const folder = place(store)
   const informed = await bootstrap(store, folder, { serverKeys })
   expect(informed.upload_keys).toEqual(upload_keys)

@@ -100,7 +100,8 @@ export function wrongSignatures(payloads: CrossSigningBootstrap, store: SdkStore
   const signed = payloads.upload_signatures[user_id]![device_id]!
   const uploaded = payloads.upload_device_keys?.device_keys
   const objects = [
-    { name: 'master_key', object: master_key, signers: [device] },
+    // Another device made an imported identity, and signed it.
+    { name: 'master_key', object: master_key, signers: store.file.includes('imported') ? [] : [device] },
     { name: 'self_signing_key', object: self_signing_key, signers: [master] },
     { name: 'user_signing_key', object: user_signing_key, signers: [master] },
     { name: 'upload_signatures', object: signed, signers: [selfSigning] },

@@ -147,19 +147,14 @@ impl Ghost {
     /// The SDK keeps them beside the private keys of an identity that it made. An identity that was
     /// imported has none there: then they stand in the public identity.
     fn public_identity(&self, keys: &PrivateKeys, served: Option<&PublicIdentity>) -> Result<PublicIdentity> {
-        let candidates = [Some(&keys.public), self.recorded.as_ref(), served];
-        let same =
-            candidates.into_iter().flatten().filter(|identity| is_same_identity(&keys.public, identity));
-        for identity in same {
-            match identity.check_signatures() {
-                Ok(()) => {
-                    return Ok(PublicIdentity {
-                        master_key: self.sign(keys, &identity.master_key)?,
-                        ..identity.clone()
-                    });
-                }
-                Err(SignatureError::NoSignatureFound) => {}
-                Err(_) => return Err(bad_signature("identity")),
+        if has_signatures(&keys.public)? {
+            return Ok(PublicIdentity { master_key: self.sign(keys)?, ..keys.public.clone() });
+        }
+        for identity in [self.recorded.as_ref(), served].into_iter().flatten() {
+            if is_same_identity(&keys.public, identity) && has_signatures(identity)? {
+                self.check_master_key(&identity.master_key)?;
+                // Unchanged: Synapse answers 500 to a key that it has with other signatures.
+                return Ok(identity.clone());
             }
         }
         Err(Error::new(
@@ -170,23 +165,24 @@ impl Ghost {
         ))
     }
 
-    /// The master key with its own signature and the device's, and nothing else. Signatures of other
-    /// devices are left out: nothing here could check them.
-    fn sign(&self, keys: &PrivateKeys, master_key: &CrossSigningKey) -> Result<CrossSigningKey> {
-        for checked in
-            [self.account.device_keys().has_signed(master_key), check_signed_by_key(master_key, master_key)]
-        {
-            match checked {
-                Ok(()) | Err(SignatureError::NoSignatureFound) => {}
-                Err(_) => return Err(bad_signature("master key")),
-            }
-        }
+    /// The master key with its own signature and the device's, and nothing else.
+    fn sign(&self, keys: &PrivateKeys) -> Result<CrossSigningKey> {
+        let master_key = &keys.public.master_key;
+        self.check_master_key(master_key)?;
         let CrossSigningKey { user_id, usage, keys: public, .. } = master_key.clone();
         let mut signed = CrossSigningKey::new(user_id, usage, public, Signatures::new());
         keys.sign_master_key(&mut signed)
             .and_then(|()| self.account.sign_cross_signing_key(&mut signed))
             .map_err(|_| Error::internal("the master key cannot be signed"))?;
         Ok(signed)
+    }
+
+    /// Checks the signatures of the master key that can be checked here: its own and the device's.
+    fn check_master_key(&self, key: &CrossSigningKey) -> Result<()> {
+        for checked in [self.account.device_keys().has_signed(key), check_signed_by_key(key, key)] {
+            is_there(&checked, "master key")?;
+        }
+        Ok(())
     }
 
     fn payloads(
@@ -204,11 +200,7 @@ impl Ghost {
     /// Whether the store records the device with the signature of the self-signing key.
     fn is_device_signed(&self, keys: &PrivateKeys) -> Result<bool> {
         let Some(device) = &self.device else { return Ok(false) };
-        match keys.public.check_device(&device.device_keys) {
-            Ok(()) => Ok(true),
-            Err(SignatureError::NoSignatureFound) => Ok(false),
-            Err(_) => Err(bad_signature("device")),
-        }
+        is_there(&keys.public.check_device(&device.device_keys), "device")
     }
 
     /// The SDK signs the device for the server, and leaves its own record of it unsigned until it reads
@@ -258,6 +250,20 @@ fn is_same_identity(ours: &PublicIdentity, other: &PublicIdentity) -> bool {
 
 fn master_key(identity: &PublicIdentity) -> Option<String> {
     identity.master_key.get_first_key_and_id().map(|(_, key)| key.to_base64())
+}
+
+/// Whether the master key has signed the other two keys.
+fn has_signatures(identity: &PublicIdentity) -> Result<bool> {
+    is_there(&identity.check_signatures(), "identity")
+}
+
+/// Whether a signature is there. A wrong one is damage.
+fn is_there(checked: &std::result::Result<(), SignatureError>, of: &str) -> Result<bool> {
+    match checked {
+        Ok(()) => Ok(true),
+        Err(SignatureError::NoSignatureFound) => Ok(false),
+        Err(_) => Err(bad_signature(of)),
+    }
 }
 
 fn bad_signature(of: &str) -> Error {

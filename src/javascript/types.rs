@@ -208,7 +208,7 @@ pub struct DeviceKeysUpload {
 #[napi(object, object_from_js = false)]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct CrossSigningKeysUpload {
-    /// The user's master key. The device has signed it.
+    /// The user's master key. The device that made it has signed it.
     #[napi(js_name = "master_key")]
     pub master_key: CrossSigningKey,
     /// The key that signs the user's own devices. The master key has signed it.

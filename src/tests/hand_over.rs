@@ -1,5 +1,5 @@
-//! The hand-over, to the end: the ghost's own machine takes the store over in this process, as soon
-//! as the bootstrap has resolved, and sends a message; a stranger's machine reads it with no shield.
+//! The hand-over, to the end. The ghost's own machine takes the store over in this process, as soon as the
+//! bootstrap has resolved, and sends a message. The machine of a stranger reads it with no shield.
 
 use matrix_sdk_crypto::{EncryptionSettings, OlmMachine};
 use matrix_sdk_sqlite::SqliteCryptoStore;
@@ -24,7 +24,7 @@ async fn the_machine_that_takes_over_writes_without_a_shield() {
     assert_eq!(shield_of_a_message(true).await, "None");
 }
 
-/// What the test above would say of any ghost, it would not be worth having.
+/// If the test above passed for every ghost, it would prove nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_payloads_at_the_homeserver_there_is_a_red_shield() {
     assert!(shield_of_a_message(false).await.starts_with("Red"));
