@@ -151,6 +151,39 @@ test('a public identity of other private keys than the store holds is damage', a
   await expectRefused('STORE_CORRUPT', store, folder)
 })
 
+test('a damaged header that makes a store look empty is damage', async () => {
+  const store = sdkStore('sdk-0.18-plain')
+  const folder = place(store)
+  const file = readFileSync(join(folder, DATABASE))
+  // The first page, a leaf without cells, lists no tables.
+  file.writeUInt8(13, 100)
+  file.writeUInt16BE(0, 103)
+  writeFileSync(join(folder, DATABASE), file)
+  await expectRefused('STORE_CORRUPT', store, folder)
+  await expectRefused('STORE_CORRUPT', store, folder, { reset: true })
+})
+
+test('a cipher that asks for endless key derivation is damage', async () => {
+  const store = sdkStore('sdk-0.18-encrypted')
+  const folder = place(store)
+  const [cipher] = await query(folder, "SELECT value FROM kv WHERE key = 'cipher'")
+  const damaged = Buffer.from(cipher![0] as Uint8Array)
+  const rounds = damaged.indexOf('rounds') + 'rounds'.length
+  expect(damaged.readUInt8(rounds)).toBe(0xce)
+  damaged.writeUInt32BE(0xffffffff, rounds + 1)
+  await change(folder, "UPDATE kv SET value = ? WHERE key = 'cipher'", damaged)
+  await expectRefused('STORE_CORRUPT', store, folder)
+})
+
+test.each(STRAY)('%s: a cipher beside an encrypted row is not removed', async (name) => {
+  const store = sdkStore(name)
+  const folder = place(store)
+  const encrypted = Buffer.from('\x83\xa7version\x01', 'latin1')
+  await change(folder, 'INSERT INTO tracked_user VALUES (?, ?)', '@a:b', encrypted)
+  await expectRefused('STORE_CORRUPT', store, folder)
+  await expectRefused('STORE_CORRUPT', store, folder, { passphrase: '' })
+})
+
 /** Changes a key in the index of a table, so that a look-up by this key finds nothing. */
 async function hide(folder: string, table: string, key: string): Promise<void> {
   const sql = `SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_${table}_1'`

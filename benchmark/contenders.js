@@ -3,38 +3,39 @@
 // The ways to give a ghost its identity that are measured against each other.
 
 const { execFile } = require('node:child_process')
-const { existsSync, readFileSync } = require('node:fs')
+const { existsSync } = require('node:fs')
 const { join } = require('node:path')
 const { promisify } = require('node:util')
 
+/**
+ * @typedef {'addon' | 'binding' | 'sidecar'} Name
+ *
+ * @typedef {(user: string, device: string, store: string) => Promise<unknown>} Bootstrap
+ *
+ * @typedef {object} Contender
+ * @property {string} title For the reader.
+ * @property {() => Bootstrap} load
+ * @property {number} [inFlight] How many of N calls the caller starts at once. Without it, all.
+ * @property {() => string | undefined} [missing] Why it cannot be measured here.
+ */
+
 const SIDECAR = join(__dirname, '..', 'target', 'release', 'examples', 'sidecar')
 const BINDING = '@matrix-org/matrix-sdk-crypto-nodejs'
-const WITHOUT_TEMPLATE = 'RUST_CRYPTO_HELPER_NO_TEMPLATE'
 
-/** The IDs of the processes that a contender has running. */
+/**
+ * The IDs of the processes that a contender has running.
+ *
+ * @type {Set<number>}
+ */
 const processes = new Set()
 
 const loadAddon = () => require('..').bootstrapCrossSigning
 
-/**
- * By name: `title` for the reader; `load`, which returns a function of user, device and store path;
- * `inFlight`, how many of N calls the caller starts at once (all, if it is not there); `env`, what the
- * process needs; `missing`, why it cannot be measured here.
- */
+/** @type {Record<Name, Contender>} */
 const contenders = {
   addon: {
     title: 'this package',
     load: loadAddon,
-  },
-  withoutTemplate: {
-    title: 'this package, no template',
-    load: loadAddon,
-    env: { [WITHOUT_TEMPLATE]: '1' },
-    // A build that does not look at the variable would be measured as a second `addon`.
-    missing() {
-      const [binary] = Object.keys(require.cache).filter((path) => path.endsWith('.node'))
-      return binary && readFileSync(binary).includes(WITHOUT_TEMPLATE) ? undefined : 'not in this build'
-    },
   },
   binding: {
     title: 'matrix-sdk-crypto-nodejs',
@@ -49,6 +50,7 @@ const contenders = {
     missing() {
       try {
         require(BINDING)
+        return undefined
       } catch {
         return 'not installed'
       }
@@ -61,11 +63,11 @@ const contenders = {
       return async (...args) => {
         const running = run(SIDECAR, args)
         const { pid } = running.child
-        processes.add(pid)
+        if (pid) processes.add(pid)
         try {
           return JSON.parse((await running).stdout)
         } finally {
-          processes.delete(pid)
+          if (pid) processes.delete(pid)
         }
       }
     },
@@ -74,14 +76,16 @@ const contenders = {
   },
 }
 
+const names = /** @type {Name[]} */ (Object.keys(contenders))
+
 /** What the benchmark lacks, and how to get it. */
 function problem() {
   try {
     loadAddon()
   } catch (error) {
-    return `The addon does not load (npm run build): ${error.message}`
+    return `The addon does not load (npm run build): ${error}`
   }
   return existsSync(SIDECAR) ? undefined : 'No sidecar: cargo build --release --locked --example sidecar'
 }
 
-module.exports = { SIDECAR, contenders, problem, processes }
+module.exports = { SIDECAR, contenders, names, problem, processes }

@@ -6,23 +6,43 @@ const { readFileSync, readdirSync } = require('node:fs')
 const { monitorEventLoopDelay } = require('node:perf_hooks')
 const { clearInterval, setInterval } = require('node:timers')
 
+/**
+ * @typedef {object} Usage All 0 where there is no /proc.
+ * @property {number} memory In bytes, at its peak.
+ * @property {number} threads
+ * @property {number} handles
+ *
+ * @typedef {object} Delays Of the event loop, in ms. All 0 where there was nothing to wait for.
+ * @property {number} p50
+ * @property {number} p99
+ * @property {number} max
+ *
+ * @typedef {Usage & Delays} Gauges
+ */
+
 const INTERVAL = 10 // ms
 const RESOLUTION = 1 // ms
 
 /**
  * Starts watching this process and those whose IDs are in `others`, which may change. The function
  * that it returns stops, and says the peaks.
+ *
+ * @param {Set<number>} others
  */
 function watch(others) {
-  const peaks = {}
+  let peaks = { memory: 0, threads: 0, handles: 0 }
   const look = () => {
-    for (const [name, value] of Object.entries(usage([process.pid, ...others]))) {
-      peaks[name] = Math.max(peaks[name] ?? 0, value)
+    const { memory, threads, handles } = usage([process.pid, ...others])
+    peaks = {
+      memory: Math.max(peaks.memory, memory),
+      threads: Math.max(peaks.threads, threads),
+      handles: Math.max(peaks.handles, handles),
     }
   }
   const timer = setInterval(look, INTERVAL)
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION })
   delay.enable()
+  /** @returns {Gauges} */
   return () => {
     delay.disable()
     clearInterval(timer)
@@ -32,27 +52,47 @@ function watch(others) {
   }
 }
 
-/** Of several processes together: one per ghost is not free because it is not the caller. */
+/**
+ * Of several processes together: one per ghost is not free because it is not the caller.
+ *
+ * @param {number[]} processes
+ */
 function usage(processes) {
-  const sum = {}
-  for (const pid of processes) {
-    for (const [name, value] of Object.entries(usageOf(pid))) sum[name] = (sum[name] ?? 0) + value
+  const sum = { memory: 0, threads: 0, handles: 0 }
+  for (const { memory, threads, handles } of processes.map(usageOf)) {
+    sum.memory += memory
+    sum.threads += threads
+    sum.handles += handles
   }
   return sum
 }
 
+/**
+ * @param {number} pid
+ * @returns {Usage}
+ */
 function usageOf(pid) {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-    const field = (name) => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(status)[1])
     return {
-      memory: field('VmHWM') * 1024,
-      threads: field('Threads'),
+      memory: field(status, 'VmHWM') * 1024,
+      threads: field(status, 'Threads'),
       handles: readdirSync(`/proc/${pid}/fd`).length,
     }
   } catch {
-    return {} // it has ended, or this system has no /proc
+    // It has ended, or this system has no /proc.
+    return { memory: 0, threads: 0, handles: 0 }
   }
+}
+
+/**
+ * @param {string} status
+ * @param {string} name
+ */
+function field(status, name) {
+  const [, value] = new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(status) ?? []
+  if (value === undefined) throw new Error(`no ${name}`) // a zombie has no memory
+  return Number(value)
 }
 
 module.exports = { INTERVAL, RESOLUTION, watch }

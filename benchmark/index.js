@@ -1,37 +1,55 @@
 'use strict'
 
-// Compares this package with the other ways to give ghosts their identity, in one run:
-//   node benchmark/index.js [--quick | --limit] [--folder DIR]
+// Compares this package with the other ways to give ghosts their identity, and its calls for stores of
+// every size, in one run:
+//   node benchmark/index.js [--quick | --limit | --existing] [--folder DIR]
 
 const { statfsSync, writeFileSync } = require('node:fs')
 const { availableParallelism, tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { parseArgs } = require('node:util')
-const { contenders, problem } = require('./contenders')
+const { contenders, names: allNames, problem } = require('./contenders')
+const existing = require('./existing')
 const measuring = require('./measure')
 const { plot } = require('./plot')
-const { limitReport, report } = require('./report')
+const { existingReport, limitReport, report } = require('./report')
 
+/**
+ * @typedef {import('./contenders').Name} Name
+ * @typedef {import('./report').Place} Place
+ * @typedef {import('./report').Results} Results
+ * @typedef {import('./report').Sizes} Sizes
+ * @typedef {import('./statistics').Round} Round
+ */
+
+/** @type {Sizes} */
 const FULL = {
   sequential: { count: 100, rounds: 5, atOnce: false },
   atOnce: { count: 1000, rounds: 3, atOnce: true },
   // Ghosts at once, and how often: few ghosts are over soon and say little.
   growth: { 0: 1, 10: 9, 100: 5, 1000: 3, 10000: 1 },
   starts: 20,
+  existing: { megabytes: [0.2, 10, 100, 1000], rounds: 5, passes: 40 },
   traced: 20,
   limited: 10000,
 }
-// Runs everything, and says nothing about speed.
+/**
+ * Runs everything, and says nothing about speed.
+ *
+ * @type {Sizes}
+ */
 const QUICK = {
   sequential: { count: 4, rounds: 2, atOnce: false },
   atOnce: { count: 20, rounds: 2, atOnce: true },
   growth: { 0: 1, 10: 2, 100: 1 },
   starts: 3,
+  existing: { megabytes: [0.2, 10], rounds: 2, passes: 2 },
   traced: 3,
   limited: 300,
 }
 
 const MEMORY = '/dev/shm'
+/** @type {Record<number, string>} */
 const FILE_SYSTEMS = {
   0xef53: 'ext4',
   0x01021994: 'tmpfs',
@@ -45,114 +63,173 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     limit: { type: 'boolean', default: false },
+    existing: { type: 'boolean', default: false },
     folder: { type: 'string', default: tmpdir() },
   },
 })
 const sizes = options.quick ? QUICK : FULL
 const cores = availableParallelism()
 
+/**
+ * @template T
+ * @param {number} count
+ * @param {(time: number) => Promise<T>} work
+ */
 async function times(count, work) {
+  /** @type {T[]} */
   const results = []
   for (let time = 0; time < count; time++) results.push(await work(time))
   return results
 }
 
-/** The disk, and memory where the system has a file system there. */
-function places() {
-  const disk = { folder: measuring.workspace(options.folder), name: fileSystem(options.folder) }
+/** @typedef {{ folder: string, name: string }} Location A folder, and the name of its file system. */
+
+/** @returns {Location} */
+function disk() {
+  return { folder: measuring.workspace(options.folder), name: fileSystem(options.folder) }
+}
+
+/**
+ * Memory, where the system has a file system there that is not the one measured anyway.
+ *
+ * @param {Location} disk
+ * @returns {Location[]}
+ */
+function memory(disk) {
   try {
-    if (disk.name === 'tmpfs' || fileSystem(MEMORY) !== 'tmpfs') return [disk]
-    return [disk, { folder: measuring.workspace(MEMORY), name: 'tmpfs' }]
+    if (disk.name === 'tmpfs' || fileSystem(MEMORY) !== 'tmpfs') return []
+    return [{ folder: measuring.workspace(MEMORY), name: 'tmpfs' }]
   } catch {
-    return [disk] // not there, or not ours to write to
+    return [] // not there, or not ours to write to
   }
 }
 
+/** @param {string} folder */
 function fileSystem(folder) {
   const { type } = statfsSync(folder)
   return FILE_SYSTEMS[type] ?? `file system 0x${type.toString(16)}`
 }
 
-/** Milliseconds per ghost in each round, by contender. */
-function compare(place, names, { count, rounds, atOnce }) {
+/**
+ * Milliseconds per ghost in each round, by contender.
+ *
+ * @param {Location} location
+ * @param {Name[]} names
+ * @param {import('./report').Comparison} comparison
+ */
+function compare(location, names, { count, rounds, atOnce }) {
   return times(rounds, async (round) => {
     progress(
-      `${place.name}: ${count} ghosts ${atOnce ? 'at once' : 'one by one'}, round ${round + 1} of ${rounds}`,
+      `${location.name}: ${count} ghosts ${atOnce ? 'at once' : 'one by one'}, round ${round + 1} of ${rounds}`,
     )
+    /** @type {Round} */
     const result = { floor: await measuring.measureFloor(count, atOnce ? cores : 1) }
     // What a contender leaves to the file system to do must not always meet the same next one.
     const first = round % names.length
     for (const name of [...names.slice(first), ...names.slice(0, first)]) {
-      const { perGhost } = await measuring.measure(name, place.folder, count, { atOnce })
+      const { perGhost } = await measuring.measure(name, location.folder, count, { atOnce })
       result[name] = perGhost
     }
     return result
   })
 }
 
-async function measureGrowth(place) {
+/** @param {Location} location */
+async function measureGrowth({ folder, name }) {
   const growth = []
-  for (const [count, runs] of Object.entries(sizes.growth)) {
-    progress(`${place.name}: this package, ${count} ghosts at once`)
+  for (const [ghosts, runs] of Object.entries(sizes.growth)) {
+    const count = Number(ghosts)
+    progress(`${name}: this package, ${count} ghosts at once`)
     const options = { atOnce: true, gauges: true }
-    const results = await times(runs, () => measuring.measure('addon', place.folder, Number(count), options))
-    growth.push({ count: Number(count), results })
+    const results = await times(runs, () => measuring.measure('addon', folder, count, options))
+    growth.push({ count, results })
   }
   return growth
 }
 
+/**
+ * @param {Location} location
+ * @param {Name[]} names
+ * @returns {Promise<Place>}
+ */
+async function measurePlace(location, names) {
+  return {
+    name: location.name,
+    syncTimes: measuring.syncTimes(location.folder),
+    sequential: await compare(location, names, sizes.sequential),
+    atOnce: await compare(location, names, sizes.atOnce),
+    growth: await measureGrowth(location),
+  }
+}
+
+/** @returns {Promise<Results>} */
 async function measureAll() {
+  /** @type {Results['missing']} */
   const missing = {}
-  for (const [name, contender] of Object.entries(contenders)) missing[name] = contender.missing?.()
-  const names = Object.keys(contenders).filter((name) => !missing[name])
-  const results = {
+  for (const name of allNames) missing[name] = contenders[name].missing?.()
+  const names = allNames.filter((name) => !missing[name])
+  const main = disk()
+  const locations = [main, ...memory(main)]
+
+  progress('starting')
+  const starts = await times(sizes.starts, () => measuring.measure('addon', main.folder, 0))
+  const places = []
+  for (const location of locations) places.push(await measurePlace(location, names))
+
+  const existing = await measureExisting(main)
+
+  /** @type {Results['peaks']} */
+  const peaks = []
+  for (const name of names) {
+    progress(`${main.name}: what ${contenders[name].title} takes`)
+    const options = { atOnce: true, gauges: true }
+    const { peaks: gauges } = await measuring.measure(name, main.folder, sizes.atOnce.count, options)
+    if (gauges) peaks.push({ name, gauges })
+  }
+
+  /** @type {Results['syncs']} */
+  const syncs = []
+  if (measuring.canTrace()) {
+    progress('counting fsyncs')
+    for (const name of names) {
+      syncs.push({ name, ...(await measuring.measureSyncs(name, main.folder, sizes.traced)) })
+    }
+  }
+  const limited = await measureLimited(main)
+  return {
     quick: options.quick,
     cores,
     node: process.versions.node,
     sizes,
     missing,
-    places: places(),
+    starts,
+    places,
+    existing,
+    peaks,
+    syncs,
+    limited,
   }
-  const [disk] = results.places
-
-  progress('starting')
-  results.starts = await times(sizes.starts, () => measuring.measure('addon', disk.folder, 0))
-
-  for (const place of results.places) {
-    place.syncTimes = measuring.syncTimes(place.folder)
-    place.sequential = await compare(place, names, sizes.sequential)
-    place.atOnce = await compare(place, names, sizes.atOnce)
-    place.growth = await measureGrowth(place)
-  }
-
-  results.peaks = {}
-  for (const name of names) {
-    progress(`${disk.name}: what ${contenders[name].title} takes`)
-    const options = { atOnce: true, gauges: true }
-    const { peaks } = await measuring.measure(name, disk.folder, sizes.atOnce.count, options)
-    results.peaks[name] = peaks
-  }
-
-  if (measuring.canTrace()) {
-    progress('counting fsyncs')
-    results.syncs = {}
-    for (const name of names) {
-      results.syncs[name] = await measuring.countSyncs(name, disk.folder, sizes.traced)
-    }
-  }
-  results.limited = await measureLimited(disk)
-  return results
 }
 
-function measureLimited(place) {
-  progress(`${place.name}: ${sizes.limited} ghosts at once with 256 file handles`)
-  return measuring.measureLimited('addon', place.folder, sizes.limited)
+/** @param {Location} location */
+async function measureExisting({ folder, name }) {
+  const reason = existing.missing()
+  if (reason) return reason
+  return existing.measureExisting(folder, sizes.existing, (text) => progress(`${name}: ${text}`))
 }
 
+/** @param {Location} location */
+function measureLimited({ folder, name }) {
+  progress(`${name}: ${sizes.limited} ghosts at once with 256 file handles`)
+  return measuring.measureLimited('addon', folder, sizes.limited)
+}
+
+/** @param {string} text */
 function progress(text) {
   console.error(`... ${text}`)
 }
 
+/** @param {import('./worker').Measurement} measurement */
 function demandAllResolved({ rejected }) {
   if (Object.keys(rejected).length > 0) process.exitCode = 1
 }
@@ -162,10 +239,12 @@ async function main() {
   if (reason) throw new Error(reason)
 
   if (options.limit) {
-    const [disk] = places()
-    const limited = await measureLimited(disk)
+    const limited = await measureLimited(disk())
     console.log(limitReport(limited, sizes))
     return demandAllResolved(limited)
+  }
+  if (options.existing) {
+    return console.log(existingReport(await measureExisting(disk()), sizes))
   }
 
   const results = await measureAll()

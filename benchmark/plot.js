@@ -2,8 +2,14 @@
 
 // The results as a picture: one bar per contender, with a line from the fastest round to the slowest.
 
+const { names: allNames } = require('./contenders')
 const { title } = require('./report')
 const { summary } = require('./statistics')
+
+/**
+ * @typedef {import('./contenders').Name | 'floor'} Name
+ * @typedef {ReturnType<typeof summary>} Figures
+ */
 
 const WIDTH = 760
 const MARGIN = 24
@@ -26,13 +32,31 @@ const STYLE = `
   .spread { stroke: #1f2328; stroke-width: 1.5 }
 `
 
+/** @type {Partial<Record<Name, string>>} */
+const CLASSES = { addon: 'ours', floor: 'floor' }
+
+/** @param {string} text */
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+
+/**
+ * @param {number} x
+ * @param {number} y
+ * @param {string} content
+ * @param {string} [kind]
+ */
 const text = (x, y, content, kind = '') => `<text x="${x}" y="${y}" class="${kind}">${escape(content)}</text>`
 
+/**
+ * @param {Name} name
+ * @param {Figures} figures
+ * @param {number} y
+ * @param {number} scale
+ */
 function bar(name, { median, min, max, ratio }, y, scale) {
   const x = MARGIN + LABELS
   const middle = y + BAR / 2
-  const kind = { addon: 'ours', floor: 'floor' }[name] ?? 'bar'
+  const kind = CLASSES[name] ?? 'bar'
+  /** @param {number} value */
   const at = (value) => (x + value * scale).toFixed(1)
   const share = name === 'sidecar' ? '' : ` · ${ratio.toFixed(2)}×`
   return [
@@ -43,23 +67,28 @@ function bar(name, { median, min, max, ratio }, y, scale) {
   ].join('\n')
 }
 
-function plot({ cores, missing, places: [{ name: fileSystem, sequential, atOnce }], sizes }) {
-  const names = [...Object.keys(missing), 'floor'].filter((name) => !missing[name])
+/** @param {import('./report').Results} results */
+function plot({ cores, missing, places: [place], sizes }) {
+  if (!place) throw new Error('there are no results')
+  /** @type {Name[]} */
+  const names = [...allNames.filter((name) => !missing[name]), 'floor']
+  /** @param {import('./statistics').Round[]} rounds */
+  const bars = (rounds) => names.map((name) => ({ name, figures: summary(rounds, name, 'sidecar') }))
   const panels = [
-    ['One after another', sequential],
-    [`${sizes.atOnce.count.toLocaleString('en-US')} at once`, atOnce],
-  ].map(([heading, rounds]) => [heading, names.map((name) => [name, summary(rounds, name)])])
+    { heading: 'One after another', bars: bars(place.sequential) },
+    { heading: `${sizes.atOnce.count.toLocaleString('en-US')} at once`, bars: bars(place.atOnce) },
+  ]
 
   // One scale for both panels: what is faster at once shows at a glance.
-  const longest = Math.max(...panels.flatMap(([, bars]) => bars.map(([, { max }]) => max)))
+  const longest = Math.max(...panels.flatMap(({ bars }) => bars.map(({ figures }) => figures.max)))
   const scale = (WIDTH - 2 * MARGIN - LABELS - VALUES) / longest
 
   const drawn = []
   let y = 88
-  for (const [heading, bars] of panels) {
+  for (const { heading, bars } of panels) {
     drawn.push(text(MARGIN, y + 4, heading, 'panel'))
     y += 16
-    for (const [name, figures] of bars) {
+    for (const { name, figures } of bars) {
       drawn.push(bar(name, figures, y, scale))
       y += ROW
     }
@@ -67,7 +96,7 @@ function plot({ cores, missing, places: [{ name: fileSystem, sequential, atOnce 
   }
 
   const note =
-    `new stores on ${fileSystem}, ${cores} cores; median, line from the fastest round to the slowest, ` +
+    `new stores on ${place.name}, ${cores} cores; median, line from the fastest round to the slowest, ` +
     'share of a process per ghost'
 
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y - 8}" width="${WIDTH}" height="${y - 8}" role="img">

@@ -2,25 +2,84 @@
 
 // The results as Markdown, for the terminal and for results.md.
 
-const { contenders } = require('./contenders')
+const { contenders, names } = require('./contenders')
+const { KINDS, NEW, named } = require('./existing')
 const { INTERVAL, RESOLUTION } = require('./gauges')
-const { highest, median, summary } = require('./statistics')
+const { median, summary } = require('./statistics')
+
+/**
+ * @typedef {import('./contenders').Name} Name
+ * @typedef {import('./existing').Existing} Existing
+ * @typedef {import('./gauges').Gauges} Gauges
+ * @typedef {import('./statistics').Round} Round
+ * @typedef {import('./worker').Measurement} Measurement
+ *
+ * @typedef {{ count: number, rounds: number, atOnce: boolean }} Comparison
+ *
+ * @typedef {object} Sizes Of the measurements.
+ * @property {Comparison} sequential
+ * @property {Comparison} atOnce
+ * @property {Record<number, number>} growth
+ * @property {number} starts
+ * @property {import('./existing').Plan} existing
+ * @property {number} traced
+ * @property {number} limited
+ *
+ * @typedef {{ count: number, results: Measurement[] }} Size
+ *
+ * @typedef {object} Place What was measured on a file system.
+ * @property {string} name
+ * @property {number[]} syncTimes
+ * @property {Round[]} sequential
+ * @property {Round[]} atOnce
+ * @property {Size[]} growth
+ *
+ * @typedef {Partial<Record<Name, string | undefined>>} Missing The reason, by contender.
+ *
+ * @typedef {object} Results
+ * @property {boolean} quick
+ * @property {number} cores
+ * @property {string} node
+ * @property {Sizes} sizes
+ * @property {Missing} missing
+ * @property {Measurement[]} starts
+ * @property {Place[]} places The disk first.
+ * @property {Existing | string} existing Or why it was not measured.
+ * @property {{ name: Name, gauges: Gauges }[]} peaks
+ * @property {{ name: Name, first: number, further: number }[]} syncs Empty where there is no strace.
+ * @property {Measurement} limited
+ */
 
 const NONE = '–'
 const GAUGES = ['peak memory', 'threads', 'handles', 'delay p50', 'delay p99', 'delay max']
 
+/** @param {number} value */
 const whole = (value) => value.toLocaleString('en-US')
+/** @param {number} value */
 const number = (value) => value.toFixed(value < 10 ? 2 : 1)
+/** @param {number} value */
 const ms = (value) => `${number(value)} ms`
-const title = (name) => contenders[name]?.title ?? 'the SDK without a store'
 
+/**
+ * What a reader calls a contender, or the floor.
+ *
+ * @param {Name | 'floor'} name
+ */
+const title = (name) => (name === 'floor' ? 'the SDK without a store' : contenders[name].title)
+
+/**
+ * @param {string[]} head
+ * @param {string[][]} rows
+ */
 function table(head, rows) {
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column].length)))
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)))
+  /** @param {string[]} row */
   const line = (row) => {
-    const [first, ...others] = row.map((cell, column) =>
-      column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]),
-    )
-    return `| ${[first, ...others].join(' | ')} |`
+    const cells = row.map((cell, column) => {
+      const width = widths[column] ?? 0
+      return column === 0 ? cell.padEnd(width) : cell.padStart(width)
+    })
+    return `| ${cells.join(' | ')} |`
   }
   const rule = line(
     widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)),
@@ -28,16 +87,34 @@ function table(head, rows) {
   return [line(head), rule, ...rows.map(line)].join('\n')
 }
 
-function speedTable(missing, rounds) {
-  const rows = [...Object.keys(missing), 'floor'].map((name) => {
-    if (missing[name]) return [title(name), missing[name], NONE, NONE]
-    const { median, min, max, ratio } = summary(rounds, name)
-    return [title(name), ms(median), `${number(min)} to ${number(max)}`, number(ratio)]
-  })
-  return table(['', 'per ghost', 'from, to', 'of a process per ghost'], rows)
+/**
+ * A time with its spread, and its ratio to the base.
+ *
+ * @param {Round[]} rounds
+ * @param {string} name
+ * @param {string} base
+ */
+function speedCells(rounds, name, base) {
+  const { median, min, max, ratio } = summary(rounds, name, base)
+  return [ms(median), `${number(min)} to ${number(max)}`, number(ratio)]
 }
 
-function gaugeCells({ memory, threads, handles, p50, p99, max }) {
+/**
+ * @param {Missing} missing
+ * @param {Round[]} rounds
+ */
+function speedTable(missing, rounds) {
+  const rows = names.map((name) => {
+    const reason = missing[name]
+    return [title(name), ...(reason ? [reason, NONE, NONE] : speedCells(rounds, name, 'sidecar'))]
+  })
+  const floor = [title('floor'), ...speedCells(rounds, 'floor', 'sidecar')]
+  return table(['', 'per ghost', 'from, to', 'of a process per ghost'], [...rows, floor])
+}
+
+/** @param {Gauges | undefined} gauges */
+function gaugeCells(gauges) {
+  const { memory, threads, handles, p50, p99, max } = gauges ?? NO_GAUGES
   // No memory where there is no /proc; no delay where there was nothing to wait for.
   const taken = memory
     ? [`${Math.round(memory / 1e6)} MB`, whole(threads), whole(handles)]
@@ -45,33 +122,89 @@ function gaugeCells({ memory, threads, handles, p50, p99, max }) {
   return [...taken, ...[p50, p99, max].map((delay) => (max ? ms(delay) : NONE))]
 }
 
+const NO_GAUGES = { memory: 0, threads: 0, handles: 0, p50: 0, p99: 0, max: 0 }
+
+/** @param {Results['peaks']} peaks */
 function peaksTable(peaks) {
   return table(
     ['', ...GAUGES],
-    Object.entries(peaks).map(([name, gauges]) => [title(name), ...gaugeCells(gauges)]),
+    peaks.map(({ name, gauges }) => [title(name), ...gaugeCells(gauges)]),
   )
 }
 
+/**
+ * The highest value of each gauge in several runs.
+ *
+ * @param {Measurement[]} runs
+ * @returns {Gauges}
+ */
+function highest(runs) {
+  /** @param {keyof Gauges} gauge */
+  const most = (gauge) => Math.max(...runs.map(({ peaks }) => (peaks ?? NO_GAUGES)[gauge]))
+  return {
+    memory: most('memory'),
+    threads: most('threads'),
+    handles: most('handles'),
+    p50: most('p50'),
+    p99: most('p99'),
+    max: most('max'),
+  }
+}
+
+/** @param {Size[]} growth */
 function growthTable(growth) {
-  const cost = ({ results }) => median(results.map(({ perGhost }) => perGhost))
-  const hundred = cost(growth.find(({ count }) => count === 100))
-  const rows = growth.map((size) => {
-    const peaks = highest(size.results.map(({ peaks }) => peaks))
-    const costs = size.count === 0 ? [NONE, NONE] : [ms(cost(size)), number(cost(size) / hundred)]
-    return [whole(size.count), ...costs, ...gaugeCells(peaks)]
+  const costs = growth.map(({ count, results }) => ({
+    count,
+    cost: median(results.map(({ perGhost }) => perGhost)),
+    peaks: highest(results),
+  }))
+  const hundred = costs.find(({ count }) => count === 100)?.cost ?? NaN
+  const rows = costs.map(({ count, cost, peaks }) => {
+    const cells = count === 0 ? [NONE, NONE] : [ms(cost), number(cost / hundred)]
+    return [whole(count), ...cells, ...gaugeCells(peaks)]
   })
   return table(['ghosts at once', 'per ghost', 'of that at 100', ...GAUGES], rows)
 }
 
+/** @param {Results['syncs']} syncs */
 function syncsTable(syncs) {
-  const rows = Object.entries(syncs).map(([name, { first, further }]) => [
-    title(name),
-    whole(first),
-    number(further),
-  ])
-  return table(['', 'first ghost of a process', 'each further ghost'], rows)
+  if (syncs.length === 0) return 'Not counted: no strace.'
+  return table(
+    ['', 'first ghost of a process', 'each further ghost'],
+    syncs.map(({ name, first, further }) => [title(name), whole(first), number(further)]),
+  )
 }
 
+/**
+ * @param {Results['existing']} existing
+ * @param {Sizes} sizes
+ */
+function existingReport(existing, { existing: { megabytes, rounds, passes } }) {
+  if (typeof existing === 'string') return `Not measured: ${existing}.\n`
+  const cases = [NEW, ...KINDS.flatMap((kind) => megabytes.map((size) => named(kind, size)))]
+  const rows = cases.map((name) => {
+    const traced = existing.traced[name]
+    const written = traced ? [whole(traced.bytes), whole(traced.syncs)] : [NONE, NONE]
+    return [name, ...speedCells(existing.rounds, name, NEW), ...written]
+  })
+  return `Calls for stores of every size and for new stores take turns, one after another. Each is made ${whole(passes)} times in
+a round, and there are ${rounds} rounds. A round's time is its median call. A store is as large as its room keys make it,
+and its pages are in the system's cache.
+
+- *resumed*: the store holds the identity and the signed device. The call has nothing to write.
+- *published*: the same with \`serverKeys\`, by which the homeserver serves everything.
+- *reset*: the call writes a new identity.
+
+What is written and how often the call waits for the disk is counted in one more call of each.
+
+${table(['', 'per call', 'from, to', 'of a new store', 'bytes written', 'fsyncs'], rows)}
+`
+}
+
+/**
+ * @param {Measurement} measurement
+ * @param {Sizes} sizes
+ */
 function limitReport({ perGhost, rejected, peaks }, { limited }) {
   const reasons = Object.entries(rejected).map(([reason, count]) => `${whole(count)} rejected with ${reason}`)
   const row = [ms(perGhost), ...gaugeCells(peaks)]
@@ -81,6 +214,10 @@ ${table(['per ghost', ...GAUGES], [row])}
 `
 }
 
+/**
+ * @param {Results} results
+ * @param {Place} place
+ */
 function placeReport({ sizes, missing }, { name, syncTimes, sequential, atOnce, growth }) {
   return `## On ${name}
 
@@ -100,13 +237,17 @@ ${growthTable(growth)}
 `
 }
 
+/** @param {Results} results */
 function report(results) {
-  const { quick, cores, node, sizes, starts, places, peaks, syncs, limited } = results
+  const { quick, cores, node, sizes, starts, places, existing, peaks, syncs, limited } = results
   const { inFlight } = contenders.sidecar
+  /** @param {'load' | 'first'} figure */
   const start = (figure) => ms(median(starts.map((one) => one[figure])))
+  const disk = places[0]?.name
   return `# Results
 
-${quick ? '**A quick run shows that the benchmark runs. Its figures mean nothing.**\n\n' : ''}On ${cores} cores with Node.js ${node}, \`node benchmark/index.js\`. Every ghost gets a new, unencrypted store.
+${quick ? '**A quick run shows that the benchmark runs. Its figures mean nothing.**\n\n' : ''}On ${cores} cores with Node.js ${node}, \`node benchmark/index.js\`. Stores are not encrypted. Every ghost gets a new one,
+but where a heading says *existing*.
 
 - Contenders take turns in rounds, each in a new process. A time is the median of the rounds, with the fastest and the
   slowest; a ratio is the median of the rounds' own ratios. The first call of a process is not counted.
@@ -120,17 +261,20 @@ ${quick ? '**A quick run shows that the benchmark runs. Its figures mean nothing
 To load this package takes ${start('load')}, its first call ${start('first')}: medians of ${sizes.starts} processes.
 
 ${places.map((place) => placeReport(results, place)).join('\n')}
-## What they take: ${whole(sizes.atOnce.count)} ghosts at once on ${places[0].name}
+## An existing store, by its size, on ${disk}
+
+${existingReport(existing, sizes)}
+## What they take: ${whole(sizes.atOnce.count)} ghosts at once on ${disk}
 
 ${peaksTable(peaks)}
 
 ## fsyncs per ghost
 
-${syncs ? syncsTable(syncs) : 'Not counted: no strace.'}
+${syncsTable(syncs)}
 
-## Under a limit, on ${places[0].name}
+## Under a limit, on ${disk}
 
 ${limitReport(limited, sizes)}`
 }
 
-module.exports = { limitReport, report, title }
+module.exports = { existingReport, limitReport, report, title }

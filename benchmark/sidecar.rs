@@ -1,26 +1,17 @@
 //! What the addon is measured against: the SDK used the plain way, one process per ghost, and, with
 //! `--memory`, the SDK without a store, which is all the time that cryptography takes.
 
-use std::{
-    env,
-    error::Error,
-    ffi::{c_char, c_int},
-    path::Path,
-    ptr::null_mut,
-    time::Instant,
-};
+use std::{env, error::Error, path::Path, time::Instant};
 
 use matrix_sdk_crypto::{CrossSigningBootstrapRequests, OlmMachine};
 use matrix_sdk_sqlite::SqliteCryptoStore;
 use ruma::{DeviceId, UserId, device_id, user_id};
-use rusqlite::{auto_extension::register_auto_extension, ffi};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
-    sync_as_usual()?;
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let runtime = Builder::new_multi_thread().enable_time().build()?;
@@ -33,23 +24,6 @@ fn main() -> Result<()> {
         _ => return Err("usage: sidecar (<user_id> <device_id> <store_path> | --memory <count>)".into()),
     }
     Ok(())
-}
-
-/// This package compiles SQLite not to wait for the disk (.cargo/config.toml). The sidecar did not.
-#[allow(unsafe_code)]
-fn sync_as_usual() -> rusqlite::Result<()> {
-    unsafe extern "C" fn at_each_opening(
-        database: *mut ffi::sqlite3,
-        _error: *mut *mut c_char,
-        _api: *const ffi::sqlite3_api_routines,
-    ) -> c_int {
-        // SAFETY: SQLite calls this with the connection that it is opening; the text is static.
-        unsafe {
-            ffi::sqlite3_exec(database, c"PRAGMA synchronous = FULL".as_ptr(), None, null_mut(), null_mut())
-        }
-    }
-    // SAFETY: the function has the type that SQLite calls it with, and lives as long as the process.
-    unsafe { register_auto_extension(at_each_opening) }
 }
 
 async fn in_store(user: &UserId, device: &DeviceId, path: &Path) -> Result<Value> {

@@ -1,26 +1,40 @@
 'use strict'
 
+/** @typedef {Record<string, number>} Round What was measured in one round, by name. */
+
+/** @param {number[]} values */
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
-  const middle = (sorted.length - 1) / 2
-  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2
+  const half = sorted.length / 2
+  const middle = sorted.slice(Math.ceil(half) - 1, Math.floor(half) + 1) // one value or two
+  return middle.reduce((sum, value) => sum + value, 0) / middle.length
 }
 
-/** Of one contender in all rounds. Ratios are taken within a round: what slows one slows the other. */
-function summary(rounds, name) {
-  const values = rounds.map((round) => round[name])
+/**
+ * Of one name in all rounds. Ratios are taken within a round: what slows one slows the other.
+ *
+ * @param {Round[]} rounds
+ * @param {string} name
+ * @param {string} base What it is compared with.
+ */
+function summary(rounds, name, base) {
+  const values = rounds.map((round) => figure(round, name))
   return {
     median: median(values),
     min: Math.min(...values),
     max: Math.max(...values),
-    ratio: median(rounds.map((round) => round[name] / round.sidecar)),
+    ratio: median(rounds.map((round) => figure(round, name) / figure(round, base))),
   }
 }
 
-/** The highest value of each gauge in several runs. */
-function highest(runs) {
-  const gauges = Object.keys(runs[0])
-  return Object.fromEntries(gauges.map((gauge) => [gauge, Math.max(...runs.map((run) => run[gauge]))]))
+/**
+ * @param {Round} round
+ * @param {string} name
+ */
+function figure(round, name) {
+  const value = round[name]
+  if (value === undefined) throw new Error(`nothing was measured of ${name}`)
+  return value
 }
 
-module.exports = { highest, median, summary }
+module.exports = { median, summary }

@@ -7,15 +7,40 @@ const { join } = require('node:path')
 const { contenders, processes } = require('./contenders')
 const { watch } = require('./gauges')
 
-const { contender, folder, count, inFlight, gauges } = JSON.parse(process.argv[2])
+/**
+ * @typedef {object} Job
+ * @property {import('./contenders').Name} contender
+ * @property {string} folder Where the stores go.
+ * @property {number} count Of ghosts.
+ * @property {number} inFlight Of calls.
+ * @property {boolean} gauges Whether to watch what the process takes.
+ *
+ * @typedef {object} Measurement Times are in ms.
+ * @property {number} load
+ * @property {number} first The first call of the process.
+ * @property {number} perGhost Not a number if there are no ghosts but the first.
+ * @property {Record<string, number>} rejected How many calls were, by reason.
+ * @property {import('./gauges').Gauges} [peaks]
+ */
+
+/** @type {Job} */
+const { contender, folder, count, inFlight, gauges } = JSON.parse(process.argv[2] ?? '')
+
+/** @type {Measurement['rejected']} */
 const rejected = {}
 
+/**
+ * @template T
+ * @param {() => T} work
+ * @returns {Promise<[time: number, value: Awaited<T>]>}
+ */
 async function timed(work) {
   const start = performance.now()
   const value = await work()
   return [performance.now() - start, value]
 }
 
+/** @param {import('./contenders').Bootstrap} bootstrap */
 async function bootstrapAll(bootstrap) {
   let next = 0
   async function lane() {
@@ -25,7 +50,8 @@ async function bootstrapAll(bootstrap) {
         // The result is thrown away at once: memory is what the contender takes, not what it gives.
         await bootstrap(`@_ghost_${ghost}:example.org`, 'GHOSTDEVICE', join(folder, String(ghost)))
       } catch (error) {
-        const reason = error.code ?? error.message
+        const { code, message } = /** @type {NodeJS.ErrnoException} */ (error)
+        const reason = code ?? message
         rejected[reason] = (rejected[reason] ?? 0) + 1
       }
     }
@@ -35,12 +61,12 @@ async function bootstrapAll(bootstrap) {
 
 async function main() {
   const [load, bootstrap] = await timed(() => contenders[contender].load())
-  // The first call starts threads and makes the template, once per process: a figure of its own.
+  // The first call starts threads and makes the tables, once per process: a figure of its own.
   const [first] = await timed(() => bootstrap('@_first:example.org', 'GHOSTDEVICE', join(folder, 'first')))
 
-  const stop = gauges && watch(processes)
+  const stop = gauges ? watch(processes) : undefined
   const [all] = await timed(() => bootstrapAll(bootstrap))
-  const peaks = stop && stop()
+  const peaks = stop?.()
   console.log(JSON.stringify({ load, first, perGhost: all / count, rejected, peaks }))
 }
 
