@@ -274,6 +274,18 @@ const FAULTS: Fault[] = [
       for (const length of [1, 16, 100, PAGE]) {
         yield await damaged(folder, `${length}`, (bytes) => bytes.fill(0xa5, 0, length))
       }
+      // Formats that SQLite does not know. It takes such a file for one that may only be read.
+      for (const [write, read] of [
+        [3, 2],
+        [3, 3],
+        [255, 1],
+      ] as const) {
+        yield await damaged(folder, `${write}-${read}`, (bytes) => {
+          bytes[18] = write
+          bytes[19] = read
+          return bytes
+        })
+      }
     },
   },
   {
