@@ -65,13 +65,13 @@ const ENDS: End[] = [
   },
   {
     how: 'SIGTERM',
-    script: (folder) => inFlight(folder),
+    script: (folder) => `${inFlight(folder)} setInterval(() => undefined, 1000)`,
     signal: 'SIGTERM',
     expected: { code: null, signal: 'SIGTERM' },
   },
   {
     how: 'SIGKILL',
-    script: (folder) => inFlight(folder),
+    script: (folder) => `${inFlight(folder)} setInterval(() => undefined, 1000)`,
     signal: 'SIGKILL',
     expected: { code: null, signal: 'SIGKILL' },
   },
@@ -103,7 +103,8 @@ test.each(ENDS)('$how with 20 calls in flight leaves whole stores', async ({ scr
   let slowest = 0
   for (let n = 0; n < 6; n++) {
     const folder = await someStores()
-    const after = n * 10
+    // All calls take some 40 ms.
+    const after = n * 6
     const child = startScript(`${script(folder, after)}; process.stdout.write('made')`)
     const finished = finish(child)
     await printed(child)
