@@ -18,7 +18,7 @@ export interface BootstrapError extends Error {
  *
  * | code | when |
  * |---|---|
- * | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type, or an option does not exist |
+ * | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` are not an answer about this user |
  * | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
  * | `INVALID_DEVICE_ID` | the device ID is empty or has control characters |
  * | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
@@ -32,7 +32,7 @@ export interface BootstrapError extends Error {
  * | `STORE_IO` | the file system refused |
  * | `INTERNAL` | this package has a bug |
  *
- * After a failure the store is as it was before the call.
+ * After a failure the store is as it was before the call, unless somebody moved the folder during the call: then the message says so.
  *
  * @param userId the full user ID, such as `@_ghost:example.org`
  * @param deviceId the ID of the user's device
