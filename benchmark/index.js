@@ -123,7 +123,7 @@ function compare(location, names, { count, rounds, atOnce }) {
       `${location.name}: ${count} ghosts ${atOnce ? 'at once' : 'one by one'}, round ${round + 1} of ${rounds}`,
     )
     /** @type {Round} */
-    const result = { floor: await measuring.measureFloor(count, atOnce ? cores : 1) }
+    const result = { inMemory: await measuring.measureInMemory(count, atOnce ? cores : 1) }
     // What a contender leaves to the file system to do must not always meet the same next one.
     const first = round % names.length
     for (const name of [...names.slice(first), ...names.slice(0, first)]) {

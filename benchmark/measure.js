@@ -73,7 +73,7 @@ function execute(command, ...args) {
     child.once('close', (code, signal) => {
       running.delete(pid)
       if (code === 0) resolve(output)
-      else reject(new Error(`${args.at(-1)} ended with ${code ?? signal}`))
+      else reject(new Error(`${command} ${args.join(' ').slice(0, 200)} ended with ${code ?? signal}`))
     })
   })
 }
@@ -131,7 +131,7 @@ async function run(contender, folder, count, { atOnce = false, gauges = false, t
  * @param {number} count
  * @param {number} processes
  */
-async function measureFloor(count, processes) {
+async function measureInMemory(count, processes) {
   const each = Array.from({ length: processes }, () => execute(SIDECAR, '--memory', String(count)))
   return Math.max(...(await Promise.all(each)).map(Number)) / processes
 }
@@ -216,7 +216,7 @@ module.exports = {
   countSyncs,
   execute,
   measure,
-  measureFloor,
+  measureInMemory,
   measureLimited,
   measureSyncs,
   remove,

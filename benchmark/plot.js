@@ -7,7 +7,7 @@ const { title } = require('./report')
 const { summary } = require('./statistics')
 
 /**
- * @typedef {import('./contenders').Name | 'floor'} Name
+ * @typedef {import('./contenders').Name | 'inMemory'} Name
  * @typedef {ReturnType<typeof summary>} Figures
  */
 
@@ -28,12 +28,12 @@ const STYLE = `
   .label { text-anchor: end }
   .bar { fill: #a5b1bd }
   .ours { fill: #0969da }
-  .floor { fill: #d8dee4 }
+  .memory { fill: #d8dee4 }
   .spread { stroke: #1f2328; stroke-width: 1.5 }
 `
 
 /** @type {Partial<Record<Name, string>>} */
-const CLASSES = { addon: 'ours', floor: 'floor' }
+const CLASSES = { addon: 'ours', inMemory: 'memory' }
 
 /** @param {string} text */
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
@@ -71,7 +71,7 @@ function bar(name, { median, min, max, ratio }, y, scale) {
 function plot({ cores, missing, places: [place], sizes }) {
   if (!place) throw new Error('there are no results')
   /** @type {Name[]} */
-  const names = [...allNames.filter((name) => !missing[name]), 'floor']
+  const names = [...allNames.filter((name) => !missing[name]), 'inMemory']
   /** @param {import('./statistics').Round[]} rounds */
   const bars = (rounds) => names.map((name) => ({ name, figures: summary(rounds, name, 'sidecar') }))
   const panels = [

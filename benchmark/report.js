@@ -61,11 +61,11 @@ const number = (value) => value.toFixed(value < 10 ? 2 : 1)
 const ms = (value) => `${number(value)} ms`
 
 /**
- * What a reader calls a contender, or the floor.
+ * What a reader calls a contender, or the SDK in memory.
  *
- * @param {Name | 'floor'} name
+ * @param {Name | 'inMemory'} name
  */
-const title = (name) => (name === 'floor' ? 'the SDK without a store' : contenders[name].title)
+const title = (name) => (name === 'inMemory' ? 'the SDK without a store' : contenders[name].title)
 
 /**
  * @param {string[]} head
@@ -108,8 +108,8 @@ function speedTable(missing, rounds) {
     const reason = missing[name]
     return [title(name), ...(reason ? [reason, NONE, NONE] : speedCells(rounds, name, 'sidecar'))]
   })
-  const floor = [title('floor'), ...speedCells(rounds, 'floor', 'sidecar')]
-  return table(['', 'per ghost', 'from, to', 'of a process per ghost'], [...rows, floor])
+  const inMemory = [title('inMemory'), ...speedCells(rounds, 'inMemory', 'sidecar')]
+  return table(['', 'per ghost', 'from, to', 'of a process per ghost'], [...rows, inMemory])
 }
 
 /** @param {Gauges | undefined} gauges */
@@ -254,7 +254,7 @@ but where a heading says *existing*.
 - *${title('addon')}*: one call per ghost. At once, all calls are in flight together.
 - *${title('sidecar')}*: a program that does the same with the SDK in the plain way, and ends. At once, ${inFlight}
   run at a time. What these processes take is added to what their caller takes.
-- *${title('floor')}*: the cryptography alone, on one core, and at once on all of them.
+- *${title('inMemory')}*: an \`OlmMachine\` in memory for each ghost, on one core, and at once on all of them.
 - Memory, threads and handles are peaks, those of Node.js included, looked at every ${INTERVAL} ms. Delays are the event loop's,
   measured by a timer of ${RESOLUTION} ms, which is part of them.
 

@@ -1,5 +1,5 @@
 //! What the addon is measured against: the SDK used the plain way, one process per ghost, and, with
-//! `--memory`, the SDK without a store, which is all the time that cryptography takes.
+//! `--memory`, the SDK without a store.
 
 use std::{env, error::Error, path::Path, time::Instant};
 
