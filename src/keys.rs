@@ -22,6 +22,12 @@ pub struct PublicIdentity {
 }
 
 impl PublicIdentity {
+    pub fn is_same(&self, other: &Self) -> bool {
+        is_same_key(&self.master_key, &other.master_key)
+            && is_same_key(&self.self_signing_key, &other.self_signing_key)
+            && is_same_key(&self.user_signing_key, &other.user_signing_key)
+    }
+
     /// Checks that the master key vouches for the other two.
     pub fn check_signatures(&self) -> Result<(), SignatureError> {
         check_signed_by_key(&self.self_signing_key, &self.master_key)?;
@@ -34,6 +40,11 @@ impl PublicIdentity {
             .map_err(|_| SignatureError::UnsupportedAlgorithm)?
             .verify_device_keys(device)
     }
+}
+
+/// Whether two objects are about the same key. Their signatures may differ.
+pub fn is_same_key(one: &CrossSigningKey, other: &CrossSigningKey) -> bool {
+    (&one.user_id, &one.usage, &one.keys) == (&other.user_id, &other.usage, &other.keys)
 }
 
 /// vodozemac panics on an invalid Ed25519 key of padded length. Call this before a key is decoded.

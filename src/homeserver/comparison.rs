@@ -8,7 +8,7 @@ use super::server_keys::ServerKeys;
 use crate::{
     error::{Error, ErrorCode, Result},
     identity::Payloads,
-    keys::check_signed_by_key,
+    keys::{check_signed_by_key, is_same_key},
 };
 
 /// The uploads, in the order in which they must be sent. Their names are those in the result.
@@ -78,15 +78,19 @@ pub fn compare(payloads: &Payloads, served: &ServerKeys) -> Comparison {
     }
 
     let ours = &payloads.upload_keys;
-    let vouched = |key: &CrossSigningKey| check_signed_by_key(key, &ours.master_key).is_ok();
-    let identity_known = same_key(served.master_key.as_ref().map(AsRef::as_ref), &ours.master_key)
-        && served.self_signing_key.as_ref().map(AsRef::as_ref).is_some_and(|key| {
-            same_key(Some(key), &ours.self_signing_key) && vouched(key)
-        })
+    let is_vouched = |served: &CrossSigningKey, own: &CrossSigningKey| {
+        is_same_key(served, own) && check_signed_by_key(served, &ours.master_key).is_ok()
+    };
+    let identity_known = served.master_key.as_ref().is_some_and(|key| is_same_key(key.as_ref(), &ours.master_key))
+        && served
+            .self_signing_key
+            .as_ref()
+            .is_some_and(|key| is_vouched(key.as_ref(), &ours.self_signing_key))
         // A homeserver serves this key only to its own user, so its absence proves nothing.
-        && served.user_signing_key.as_ref().map(AsRef::as_ref).is_none_or(|key| {
-            same_key(Some(key), &ours.user_signing_key) && vouched(key)
-        });
+        && served
+            .user_signing_key
+            .as_ref()
+            .is_none_or(|key| is_vouched(key.as_ref(), &ours.user_signing_key));
     if !identity_known {
         missing.push(Upload::UploadKeys);
     }
@@ -102,10 +106,4 @@ pub fn compare(payloads: &Payloads, served: &ServerKeys) -> Comparison {
 
 fn same_device(served: &DeviceKeys, ours: &DeviceKeys) -> bool {
     (&served.user_id, &served.device_id, &served.keys) == (&ours.user_id, &ours.device_id, &ours.keys)
-}
-
-fn same_key(served: Option<&CrossSigningKey>, ours: &CrossSigningKey) -> bool {
-    served.is_some_and(|served| {
-        (&served.user_id, &served.usage, &served.keys) == (&ours.user_id, &ours.usage, &ours.keys)
-    })
 }

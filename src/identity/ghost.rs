@@ -75,7 +75,7 @@ impl Ghost {
 
     fn check_recorded(&self) -> Result<()> {
         let (Some(keys), Some(recorded)) = (&self.keys, &self.recorded) else { return Ok(()) };
-        if !is_same_identity(&keys.public, recorded) {
+        if !keys.public.is_same(recorded) {
             return Err(Error::corrupt("its public identity is not that of its private keys"));
         }
         recorded.check_signatures().map_err(|_| bad_signature("public identity"))
@@ -151,7 +151,7 @@ impl Ghost {
             return Ok(PublicIdentity { master_key: self.sign(keys)?, ..keys.public.clone() });
         }
         for identity in [self.recorded.as_ref(), served].into_iter().flatten() {
-            if is_same_identity(&keys.public, identity) && has_signatures(identity)? {
+            if keys.public.is_same(identity) && has_signatures(identity)? {
                 self.check_master_key(&identity.master_key)?;
                 // Unchanged: Synapse answers 500 to a key that it has with other signatures.
                 return Ok(identity.clone());
@@ -237,15 +237,6 @@ fn check_device(recorded: &DeviceKeys, account: &Account) -> Result<()> {
         return Err(Error::corrupt("its device is not that of its account"));
     }
     recorded.check_self_signature().map_err(|_| bad_signature("device"))
-}
-
-fn is_same_identity(ours: &PublicIdentity, other: &PublicIdentity) -> bool {
-    let same = |ours: &CrossSigningKey, other: &CrossSigningKey| {
-        (&ours.user_id, &ours.usage, &ours.keys) == (&other.user_id, &other.usage, &other.keys)
-    };
-    same(&ours.master_key, &other.master_key)
-        && same(&ours.self_signing_key, &other.self_signing_key)
-        && same(&ours.user_signing_key, &other.user_signing_key)
 }
 
 fn master_key(identity: &PublicIdentity) -> Option<String> {

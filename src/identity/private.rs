@@ -3,7 +3,7 @@
 use matrix_sdk_crypto::{
     SignatureError,
     olm::PrivateCrossSigningIdentity,
-    types::{CrossSigningKey, DeviceKeys},
+    types::{CrossSigningKey, DeviceKeys, Signatures},
     vodozemac::Ed25519SecretKey,
 };
 use ruma::{UserId, encryption::KeyUsage, events::secret::request::SecretName};
@@ -54,26 +54,27 @@ impl PrivateKeys {
 
     /// Signs the master key with itself, as the SDK does when it makes one.
     pub fn sign_master_key(&self, key: &mut CrossSigningKey) -> std::result::Result<(), SignatureError> {
-        let signature = self.master.sign(signed_text(key)?.as_bytes());
-        let (key_id, _) = key.get_first_key_and_id().ok_or(SignatureError::UnsupportedAlgorithm)?;
-        let (signer, key_id) = (key.user_id.clone(), key_id.to_owned());
-        key.signatures.add_signature(signer, key_id, signature);
-        Ok(())
+        let text = signed_text(key)?;
+        add_signature(&mut key.signatures, &text, &self.master, &self.public.master_key)
     }
 
     /// Signs a device with the self-signing key. The SDK does so only in an `OlmMachine`, which reads
     /// the account back from the store several times.
     pub fn sign_device(&self, device: &mut DeviceKeys) -> std::result::Result<(), SignatureError> {
-        let signature = self.self_signing.sign(signed_text(device)?.as_bytes());
-        let (key_id, _) = self
-            .public
-            .self_signing_key
-            .get_first_key_and_id()
-            .ok_or(SignatureError::UnsupportedAlgorithm)?;
-        let (signer, key_id) = (device.user_id.clone(), key_id.to_owned());
-        device.signatures.add_signature(signer, key_id, signature);
-        Ok(())
+        let text = signed_text(device)?;
+        add_signature(&mut device.signatures, &text, &self.self_signing, &self.public.self_signing_key)
     }
+}
+
+fn add_signature(
+    signatures: &mut Signatures,
+    text: &str,
+    secret: &Ed25519SecretKey,
+    public: &CrossSigningKey,
+) -> std::result::Result<(), SignatureError> {
+    let (key_id, _) = public.get_first_key_and_id().ok_or(SignatureError::UnsupportedAlgorithm)?;
+    signatures.add_signature(public.user_id.clone(), key_id.to_owned(), secret.sign(text.as_bytes()));
+    Ok(())
 }
 
 /// A private key, if its public half is the one that stands beside it.

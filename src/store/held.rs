@@ -113,9 +113,10 @@ impl<'a> HeldStore<'a> {
         database.busy_timeout(Duration::ZERO)?;
         // Triggers belong to other programs. They must not run because of this package's writes.
         database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-        // Every connection in WAL mode holds a shared lock, even an idle one. Exclusive locking mode
-        // wants that lock for itself, asks for it before it touches the log, and keeps it. It comes
-        // first: whatever reads from the database before it opens the log that others have.
+        // Every connection in WAL mode holds a shared lock, even an idle one. Where our own lock is not to
+        // be had, exclusive locking mode asks for that lock alone, before it touches the log, and keeps
+        // it. Everywhere it keeps the index of the log in memory. It comes first: whatever reads from the
+        // database before it opens the log that others have.
         database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         database.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(|error| {
             match error.sqlite_error_code() {

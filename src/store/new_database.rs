@@ -31,7 +31,9 @@ pub fn create(passphrase: Option<&str>, changes: &Changes) -> Result<Zeroizing<V
         // Another thread may have been faster. Its bytes are the same.
         let _ = EMPTY.set(database.serialize(MAIN_DB)?.to_vec());
     }
-    insert(&mut database, passphrase, changes)?;
+    let transaction = database.transaction()?;
+    insert_rows(&transaction, passphrase, changes)?;
+    transaction.commit()?;
 
     let mut bytes = Zeroizing::new(database.serialize(MAIN_DB)?.to_vec());
     // In memory there is no write-ahead log.
@@ -55,12 +57,6 @@ fn create_tables(database: &Connection) -> Result<()> {
     database.execute_batch(SCHEMA)?;
     // The SDK asks for statistics each time it opens a store.
     Ok(database.execute_batch("ANALYZE")?)
-}
-
-fn insert(database: &mut Connection, passphrase: Option<&str>, changes: &Changes) -> Result<()> {
-    let transaction = database.transaction()?;
-    insert_rows(&transaction, passphrase, changes)?;
-    Ok(transaction.commit()?)
 }
 
 fn insert_rows(database: &Connection, passphrase: Option<&str>, changes: &Changes) -> Result<()> {

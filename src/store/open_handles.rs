@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// `STORE_IN_USE` if this process has a handle on any of the store's files.
 #[cfg(unix)]
 pub fn check_none(folder: &Path) -> Result<()> {
-    handles::check(folder, |handles| handles == 0)
+    handles::check(folder, |_, handles| handles == 0)
 }
 
 /// `STORE_IN_USE` if this process has more handles on the store's files than the one connection with
@@ -22,7 +22,7 @@ pub fn check_none(folder: &Path) -> Result<()> {
 pub fn check_only_ours(folder: &Path) -> Result<()> {
     use super::files::LOG_INDEX;
 
-    handles::check_each(folder, |suffix, handles| handles <= usize::from(suffix != LOG_INDEX))
+    handles::check(folder, |suffix, handles| handles <= usize::from(suffix != LOG_INDEX))
 }
 
 #[cfg(not(unix))]
@@ -67,11 +67,7 @@ mod handles {
 
     type File = (&'static str, FileIdentity);
 
-    pub fn check(folder: &Path, expected: impl Fn(usize) -> bool) -> Result<()> {
-        check_each(folder, |_, handles| expected(handles))
-    }
-
-    pub fn check_each(folder: &Path, expected: impl Fn(&str, usize) -> bool) -> Result<()> {
+    pub fn check(folder: &Path, expected: impl Fn(&str, usize) -> bool) -> Result<()> {
         let files = files_of(folder);
         let handles = count(Path::new(OF_THIS_PROCESS), &files)
             .map_err(|error| Error::io("list the open files of this process", &error))?;

@@ -130,11 +130,13 @@ fn decode_private_identity(codec: &Codec, stored: &[u8]) -> Result<PrivateCrossS
     }
 
     let what = "private identity";
-    let Identity { keys } = codec.decode(what, stored)?;
+    let plain = codec.decode_bytes(what, stored)?;
+    let Identity { keys } = rmp_serde::from_slice(&plain).map_err(|_| cannot_decode(what))?;
     for key in [keys.master_key, keys.self_signing_key, keys.user_signing_key].into_iter().flatten() {
         check_key_lengths(&key.public_key).map_err(|_| cannot_decode(what))?;
     }
-    let pickle: PickledCrossSigningIdentity = codec.decode(what, stored)?;
+    let pickle: PickledCrossSigningIdentity =
+        rmp_serde::from_slice(&plain).map_err(|_| cannot_decode(what))?;
     PrivateCrossSigningIdentity::from_pickle(pickle).map_err(|_| cannot_decode(what))
 }
 
