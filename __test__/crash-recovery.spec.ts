@@ -91,10 +91,12 @@ test(
 test(
   `SIGKILL at ${KILLS} random moments while stores of every SDK are reset and resumed: the identity is the one before or after, and everything else stays`,
   async () => {
+    // On the disk: in memory a write is too short to be hit.
+    const disk = temporaryFolder()
     let [ended, atWork] = [0, 0]
     for (let n = 0; n < KILLS; n++) {
       const store = SDK_STORES[n % SDK_STORES.length]!
-      const folder = place(store)
+      const folder = place(store, join(disk, `${n}`))
       const before = await rows(store, folder)
       const args = [store.user_id, store.device_id, folder]
       const passphrase = store.passphrase === undefined ? {} : { passphrase: store.passphrase }
