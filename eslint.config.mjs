@@ -10,6 +10,7 @@ export default tseslint.config(
       'target/',
       'node_modules/',
       'demo/',
+      'dist/',
       '.e2e/',
       '.package/',
       '**/node_modules/',

@@ -1,0 +1,89 @@
+import type { BootstrapWarning, VerificationProblem } from 'rust-crypto-helper'
+import type { Answer } from './answer'
+
+/** A request failed: the homeserver refused it, gave no answer, or did not do all of it (`failures`). */
+export class MatrixRequestError extends Error {
+  override readonly name: string = 'MatrixRequestError'
+  readonly method: string
+  /** The path of the endpoint, such as `/_matrix/client/v3/keys/query`. */
+  readonly path: string
+  /** The HTTP status. It is undefined if there was no answer. */
+  readonly status: number | undefined
+  /** The Matrix error code, such as `M_FORBIDDEN`. It is undefined if the answer had none. */
+  readonly errcode: string | undefined
+
+  constructor(
+    { method, path }: { method: string; path: string },
+    what: string,
+    {
+      status,
+      errcode,
+      cause,
+    }: { status?: number | undefined; errcode?: string | undefined; cause?: unknown },
+  ) {
+    super(`${method} ${path}: ${what}`, cause === undefined ? {} : { cause })
+    this.method = method
+    this.path = path
+    this.status = status
+    this.errcode = errcode
+  }
+
+  /** The error of an answer that refuses. `hint` says what to do. */
+  static refused(request: { method: string; path: string }, answer: Answer, hint = ''): MatrixRequestError {
+    return new MatrixRequestError(request, `${answer.describe()}${hint && `. ${hint}`}`, answer)
+  }
+}
+
+/** One way through the interactive authentication: stages to complete, in order. */
+export interface UserInteractiveAuthFlow {
+  stages: string[]
+}
+
+/**
+ * The homeserver wants interactive authentication before it takes the identity, and it was not given.
+ *
+ * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#user-interactive-authentication-api)
+ */
+export class UserInteractiveAuthError extends MatrixRequestError {
+  override readonly name = 'UserInteractiveAuthError'
+  /** The ways that the homeserver offers. Empty: it offers none. */
+  readonly flows: UserInteractiveAuthFlow[]
+  /** A page where a person can approve the upload, if the homeserver names one. */
+  readonly url: string | undefined
+
+  constructor(
+    request: { method: string; path: string },
+    what: string,
+    answer: Answer,
+    { flows, url }: { flows: UserInteractiveAuthFlow[]; url?: string | undefined },
+  ) {
+    super(request, what, answer)
+    this.flows = flows
+    this.url = url
+  }
+}
+
+/**
+ * Why a ghost is not published:
+ *
+ * - `DEVICE_KEYS_DIFFER`, `STALE_SIGNATURE`: only a new device ID helps. Nothing was uploaded.
+ * - `OTHER_IDENTITY`: the homeserver serves another identity than the store holds.
+ * - The others are those of `verifyPublished`.
+ */
+export type PublicationProblem =
+  VerificationProblem | 'DEVICE_KEYS_DIFFER' | 'STALE_SIGNATURE' | 'OTHER_IDENTITY'
+
+/** The homeserver does not serve what the store holds, and no request that is left would change it. */
+export class NotPublishedError extends Error {
+  override readonly name = 'NotPublishedError'
+  /** Why, for a program. */
+  readonly problem: PublicationProblem
+  /** What is odd about what the homeserver serves, as in the result of `bootstrapCrossSigning`. */
+  readonly warnings: BootstrapWarning[]
+
+  constructor(problem: PublicationProblem, what: string, warnings: BootstrapWarning[]) {
+    super(`${problem}: ${what}`)
+    this.problem = problem
+    this.warnings = warnings
+  }
+}

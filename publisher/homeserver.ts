@@ -1,0 +1,222 @@
+// The requests of a publication, and what homeservers of different kinds need for each.
+
+import type { CrossSigningKeysUpload, DeviceKeysUpload, KeysQueryAnswer } from 'rust-crypto-helper'
+import { type Answer, textOf } from './answer'
+import { type Client, objectOf } from './client'
+import { MatrixRequestError, UserInteractiveAuthError } from './errors'
+import { readFailures } from './failures'
+import {
+  dummyAuth,
+  type OnUserInteractiveAuth,
+  readChallenge,
+  type UserInteractiveAuthChallenge,
+} from './interactive-auth'
+import type { Request } from './transport'
+
+/** As whom the requests are sent. */
+export type Sender =
+  /** An application service with its token: as any of its users. */
+  | 'application-service'
+  /** A bot with its own access token: as itself, on the device of the token. */
+  | 'bot'
+  /** A host's own client. It cannot send a request with another token. */
+  | 'host'
+
+/** The user and the device whose keys are published. */
+export interface Owner {
+  userId: string
+  deviceId: string
+  signal: AbortSignal | undefined
+}
+
+const CLIENT = '/_matrix/client/v3'
+/** A homeserver that asks more often asks the same again and again. */
+const MOST_STAGES = 10
+
+const WAYS_OUT =
+  'This homeserver does not let an application service replace an identity. Do without reset: bring back the ' +
+  'store, or restore the identity. Or update the homeserver (Synapse: 1.141 or newer). Or let an administrator allow it for ten ' +
+  'minutes with POST /_synapse/admin/v1/users/{userId}/_allow_cross_signing_replacement_without_uia'
+
+export class Homeserver {
+  readonly #client: Client
+  readonly #sender: Sender
+  readonly #onUserInteractiveAuth: OnUserInteractiveAuth | undefined
+  // What was learnt about the homeserver. It saves requests for the next ghosts.
+  #readsDeviceId = true
+  #makesDevices = true
+
+  constructor(client: Client, sender: Sender, onUserInteractiveAuth: OnUserInteractiveAuth | undefined) {
+    this.#client = client
+    this.#sender = sender
+    this.#onUserInteractiveAuth = onUserInteractiveAuth
+  }
+
+  /** What the homeserver serves about a user. It shows the user-signing key only to the user itself. */
+  async queryKeys({ userId, signal }: Pick<Owner, 'userId' | 'signal'>): Promise<KeysQueryAnswer> {
+    const body = { device_keys: { [userId]: [] } }
+    const request = this.#as(userId, { method: 'POST', path: `${CLIENT}/keys/query`, body })
+    return this.#client.send(request, signal)
+  }
+
+  /** Uploads the device keys. It makes the device if the homeserver does not have it. */
+  async uploadDeviceKeys(owner: Owner, body: DeviceKeysUpload): Promise<void> {
+    if (this.#sender === 'bot') {
+      await this.#checkToken(owner)
+      const path = `${CLIENT}/keys/upload`
+      await this.#client.send({ method: 'POST', path, body }, owner.signal)
+      return
+    }
+
+    if (this.#readsDeviceId) {
+      const isUploaded = await this.#uploadToDevice(owner, body)
+      if (isUploaded) return
+    }
+    if (this.#readsDeviceId && this.#makesDevices) {
+      // Some homeservers answer 200 and make nothing.
+      if ((await this.#makeDevice(owner)) && (await this.#uploadToDevice(owner, body))) return
+      this.#makesDevices = false
+    }
+    await this.#uploadByLogin(owner, body)
+  }
+
+  /** The device is named in the query. Returns false if the homeserver needs something else first. */
+  async #uploadToDevice(owner: Owner, body: object): Promise<boolean> {
+    const request = this.#as(owner.userId, { method: 'POST', path: `${CLIENT}/keys/upload`, body })
+    const device_id = owner.deviceId
+    // The second name is that of older homeservers, on which the feature is experimental.
+    request.query = { ...request.query, device_id, 'org.matrix.msc3202.device_id': device_id }
+    const answer = await this.#client.exchange(request, owner.signal)
+    if (answer.isSuccess) {
+      objectOf(request, answer)
+      return true
+    }
+    if (answer.errcode === 'M_UNKNOWN_DEVICE') return false
+    if (!isDeviceIdIgnored(answer)) throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
+    this.#readsDeviceId = false
+    return false
+  }
+
+  /** Makes a device that does not exist (MSC4190). Returns false if this homeserver does not do that. */
+  async #makeDevice({ userId, deviceId, signal }: Owner): Promise<boolean> {
+    const path = `${CLIENT}/devices/${encodeURIComponent(deviceId)}`
+    const request = this.#as(userId, { method: 'PUT', path, body: {} })
+    const answer = await this.#client.exchange(request, signal)
+    if (answer.isSuccess) return true
+    if (answer.status >= 500 || answer.status === 429) throw MatrixRequestError.refused(request, answer)
+    return false
+  }
+
+  /** A login makes the device, too. Its token belongs to the device. */
+  async #uploadByLogin(owner: Owner, body: object): Promise<void> {
+    if (this.#sender === 'host' && !this.#readsDeviceId) {
+      throw new MatrixRequestError(
+        { method: 'POST', path: `${CLIENT}/keys/upload` },
+        'this homeserver does not read device_id in the query (Synapse does from 1.141 on). The token of a login is needed. Give ' +
+          'the publisher homeserverUrl and asToken instead of request',
+        {},
+      )
+    }
+    const { userId, deviceId, signal } = owner
+    const type = 'm.login.application_service'
+    const login: Request = {
+      method: 'POST',
+      path: `${CLIENT}/login`,
+      body: { type, identifier: { type: 'm.id.user', user: userId }, device_id: deviceId },
+    }
+    const { access_token: token } = await this.#client.send(login, signal)
+    const upload: Request = { method: 'POST', path: `${CLIENT}/keys/upload`, body }
+    if (this.#sender !== 'host' && typeof token === 'string') {
+      await this.#client.send({ ...upload, token }, signal)
+    } else if (!(await this.#uploadToDevice(owner, body))) {
+      throw new MatrixRequestError(upload, `the homeserver does not make the device ${deviceId}`, {})
+    }
+  }
+
+  /** The homeserver takes the device of a bot from its token. */
+  async #checkToken({ userId, deviceId, signal }: Owner): Promise<void> {
+    const request: Request = { method: 'GET', path: `${CLIENT}/account/whoami` }
+    const { user_id, device_id } = await this.#client.send(request, signal)
+    if (user_id === userId && (device_id === undefined || device_id === deviceId)) return
+    const who = [user_id, device_id].filter((id) => typeof id === 'string').join(' on the device ')
+    const what = `the access token belongs to ${who}, and not to ${userId} on the device ${deviceId}`
+    throw new MatrixRequestError(request, what, { status: 200 })
+  }
+
+  /**
+   * Uploads the three public keys of the identity.
+   *
+   * @param isReplacement Whether the homeserver has another identity.
+   */
+  async uploadIdentity(owner: Owner, keys: CrossSigningKeysUpload, isReplacement: boolean): Promise<void> {
+    const path = `${CLIENT}/keys/device_signing/upload`
+    let auth: object | undefined
+    let isDummyTried = false
+    for (let stage = 0; stage <= MOST_STAGES; stage++) {
+      const request = this.#as(owner.userId, {
+        method: 'POST',
+        path,
+        body: { ...keys, ...(auth && { auth }) },
+      })
+      const answer = await this.#client.exchange(request, owner.signal)
+      if (answer.isSuccess) {
+        objectOf(request, answer)
+        return
+      }
+      const challenge = readChallenge(owner.userId, answer)
+      if (!challenge) {
+        // Synapse before 1.141 breaks when an application service has to authenticate.
+        if (isReplacement && answer.status === 500) throw interactive(request, answer, WAYS_OUT)
+        throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
+      }
+      auth = isDummyTried ? undefined : dummyAuth(challenge)
+      isDummyTried ||= auth !== undefined
+      auth ??= await this.#onUserInteractiveAuth?.(challenge)
+      owner.signal?.throwIfAborted()
+      if (!auth) throw interactive(request, answer, adviceFor(challenge, isReplacement), challenge)
+    }
+    const what = `the homeserver asked for interactive authentication more than ${MOST_STAGES} times`
+    throw new MatrixRequestError({ method: 'POST', path }, what, { status: 401 })
+  }
+
+  /** Uploads the signature of the self-signing key over the device. */
+  async uploadSignatures({ userId, signal }: Owner, body: object): Promise<void> {
+    const request = this.#as(userId, { method: 'POST', path: `${CLIENT}/keys/signatures/upload`, body })
+    const { failures } = await this.#client.send(request, signal)
+    const failed = readFailures(failures)
+    if (failed.length === 0) return
+    const what = `the homeserver did not store the signatures: ${failed.map(({ text }) => text).join('; ')}`
+    throw new MatrixRequestError(request, what, { status: 200, errcode: failed[0]?.errcode })
+  }
+
+  /** An application service names the user for whom it speaks. */
+  #as(userId: string, request: Request): Request {
+    return this.#sender === 'bot' ? request : { ...request, query: { user_id: userId } }
+  }
+}
+
+/** An application service has no device of its own. Synapse before 1.141 says so and does not read the query. */
+function isDeviceIdIgnored(answer: Answer): boolean {
+  return answer.status === 400 && textOf(answer.body).includes('device_id')
+}
+
+function hintFor(answer: Answer, { userId }: Owner): string {
+  if (answer.status !== 403) return ''
+  return `Is ${userId} registered, and in the namespace of the application service?`
+}
+
+function adviceFor({ flows, url }: UserInteractiveAuthChallenge, isReplacement: boolean): string {
+  if (flows.length === 0 && isReplacement) return WAYS_OUT
+  const stages = flows.map((flow) => flow.stages.join(' and ')).join(', or ') || 'none'
+  const where = url === undefined ? '' : ` Or let a person approve it at ${url}, and call again.`
+  return `It wants interactive authentication (stages: ${stages}). Give the publisher onUserInteractiveAuth.${where}`
+}
+
+function interactive(
+  request: Request,
+  answer: Answer,
+  advice: string,
+  { flows, url }: Pick<UserInteractiveAuthChallenge, 'flows' | 'url'> = { flows: [] },
+): UserInteractiveAuthError {
+  return new UserInteractiveAuthError(request, `${answer.describe()}. ${advice}`, answer, { flows, url })
+}

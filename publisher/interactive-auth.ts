@@ -1,0 +1,70 @@
+// User-interactive authentication, as far as a program can do it.
+
+import { type Answer, isObject } from './answer'
+import type { UserInteractiveAuthFlow } from './errors'
+
+/** What the homeserver asks for. */
+export interface UserInteractiveAuthChallenge {
+  /** The user whose identity is uploaded. */
+  userId: string
+  /** The ways that the homeserver offers. */
+  flows: UserInteractiveAuthFlow[]
+  /** The stages that are completed. */
+  completed: string[]
+  /** The session. It belongs into the answer, beside `type`. */
+  session?: string | undefined
+  /** What the homeserver says about the stages, by stage. */
+  params: Record<string, unknown>
+  /** A page where a person can approve the upload, if the homeserver names one. */
+  url?: string | undefined
+}
+
+/**
+ * Answers a challenge: the `auth` object of the next attempt, such as
+ * `{ type: 'm.login.password', identifier, password, session }`. It is called again if the homeserver asks
+ * for more. `undefined` gives up.
+ */
+export type OnUserInteractiveAuth = (
+  challenge: UserInteractiveAuthChallenge,
+) => object | undefined | Promise<object | undefined>
+
+const DUMMY = 'm.login.dummy'
+
+/** The challenge in an answer, if it is one. */
+export function readChallenge(userId: string, answer: Answer): UserInteractiveAuthChallenge | undefined {
+  const flows = answer.get('flows')
+  if (answer.status !== 401 || !Array.isArray(flows)) return undefined
+  const [completed, session, params] = ['completed', 'session', 'params'].map((name) => answer.get(name))
+  const challenge = {
+    userId,
+    flows: flows.map((flow) => ({ stages: strings(isObject(flow) ? flow.stages : undefined) })),
+    completed: strings(completed),
+    session: typeof session === 'string' ? session : undefined,
+    params: isObject(params) ? params : {},
+  }
+  return { ...challenge, url: findUrl(challenge) }
+}
+
+/** The answer to a challenge that needs nobody: the dummy stage alone is left in one of the flows. */
+export function dummyAuth({ flows, completed, session }: UserInteractiveAuthChallenge): object | undefined {
+  const isLeft = ({ stages }: UserInteractiveAuthFlow) => {
+    const left = stages.filter((stage) => !completed.includes(stage))
+    return left.length === 1 && left[0] === DUMMY
+  }
+  return flows.some(isLeft) ? { type: DUMMY, ...(session !== undefined && { session }) } : undefined
+}
+
+function findUrl({
+  flows,
+  params,
+}: Pick<UserInteractiveAuthChallenge, 'flows' | 'params'>): string | undefined {
+  for (const stage of flows.flatMap(({ stages }) => stages)) {
+    const param = params[stage]
+    if (isObject(param) && typeof param.url === 'string') return param.url
+  }
+  return undefined
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : []
+}

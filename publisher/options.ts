@@ -1,0 +1,106 @@
+// The options of a publisher, checked once.
+
+import { Client } from './client'
+import { Homeserver, type Sender } from './homeserver'
+import type { OnUserInteractiveAuth } from './interactive-auth'
+import { fetchTransport, type HostRequest, hostTransport, type Transport } from './transport'
+
+/** Settings of every publisher. An option that is `undefined` counts as absent. */
+export interface CommonOptions {
+  /**
+   * Does the interactive authentication that a homeserver may want before it takes an identity. A dummy
+   * stage is completed without it.
+   */
+  onUserInteractiveAuth?: OnUserInteractiveAuth | undefined
+  /**
+   * How long one request may take, in milliseconds.
+   *
+   * @default 30000
+   */
+  timeout?: number | undefined
+  /**
+   * How often a request is sent again after 429, 502, 503, 504, a cut connection or a timeout. Each wait is
+   * as long as the homeserver says, and at most 30 seconds.
+   *
+   * @default 5
+   */
+  maxRetries?: number | undefined
+}
+
+/** An application service: it publishes any of its users. */
+export interface ApplicationServiceOptions extends CommonOptions {
+  /** The homeserver's base URL, such as `http://localhost:8008`. It may have a path. */
+  homeserverUrl: string
+  /** The application service's token, `as_token` in its registration. */
+  asToken: string
+}
+
+/** A bot: it publishes itself, on the device of its access token. */
+export interface BotOptions extends CommonOptions {
+  /** The homeserver's base URL, such as `http://localhost:8008`. It may have a path. */
+  homeserverUrl: string
+  /** The bot's own access token. */
+  accessToken: string
+}
+
+/** A host with a client of its own, which sends the requests. */
+export interface HostOptions extends CommonOptions {
+  request: HostRequest
+}
+
+export type PublisherOptions = ApplicationServiceOptions | BotOptions | HostOptions
+
+const LONGEST_TIMEOUT = 2_147_483_647
+const TRANSPORTS = ['asToken', 'accessToken', 'request'] as const
+
+/** @throws {TypeError} if an option is missing, has the wrong type or contradicts another */
+export function connect(options: PublisherOptions): Homeserver {
+  const given: Partial<Record<string, unknown>> = { ...options }
+  const { onUserInteractiveAuth, timeout = 30_000, maxRetries = 5 } = options
+  if (onUserInteractiveAuth !== undefined && typeof onUserInteractiveAuth !== 'function') {
+    throw new TypeError('onUserInteractiveAuth must be a function')
+  }
+  checkNumber('timeout', timeout, 1)
+  checkNumber('maxRetries', maxRetries, 0)
+
+  const names = TRANSPORTS.filter((name) => given[name] !== undefined)
+  const [name] = names
+  if (names.length !== 1 || name === undefined) {
+    throw new TypeError(
+      `give the publisher one of ${TRANSPORTS.join(', ')}, and not ${names.join(' and ') || 'none'}`,
+    )
+  }
+  const [sender, transport] = readTransport(name, given)
+  return new Homeserver(new Client(transport, { timeout, maxRetries }), sender, onUserInteractiveAuth)
+}
+
+function readTransport(
+  name: (typeof TRANSPORTS)[number],
+  { [name]: value, homeserverUrl }: Partial<Record<string, unknown>>,
+): [Sender, Transport] {
+  if (name === 'request') {
+    if (typeof value !== 'function') throw new TypeError('request must be a function')
+    return ['host', hostTransport(value as HostRequest)]
+  }
+  // What is not visible ASCII cannot be in a header. The error must not quote the token.
+  if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) {
+    throw new TypeError(`${name} must be a string of visible ASCII characters`)
+  }
+  return [name === 'asToken' ? 'application-service' : 'bot', fetchTransport(readUrl(homeserverUrl), value)]
+}
+
+function readUrl(homeserverUrl: unknown): URL {
+  const url =
+    typeof homeserverUrl === 'string' && URL.canParse(homeserverUrl) ? new URL(homeserverUrl) : undefined
+  if (!url || !['http:', 'https:'].includes(url.protocol) || url.username || url.password) {
+    throw new TypeError(
+      'homeserverUrl must be an http or https URL without user name and password, such as http://localhost:8008',
+    )
+  }
+  return url
+}
+
+function checkNumber(name: string, value: unknown, least: number): void {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= LONGEST_TIMEOUT) return
+  throw new TypeError(`${name} must be a whole number from ${least} to ${LONGEST_TIMEOUT}`)
+}
