@@ -45,7 +45,7 @@ export class Answer {
   }
 
   get isSuccess(): boolean {
-    return this.status >= 200 && this.status < 300
+    return this.status >= 200 && this.status < 300 && this.errcode === undefined
   }
 
   /** The property of a body that is an object. */

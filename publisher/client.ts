@@ -9,6 +9,8 @@ export class Client {
   readonly #transport: Transport
   readonly #timeout: number
   readonly #maxRetries: number
+  /** No request is sent before this time. A 429 is about all requests. */
+  #resumeAt = 0
 
   constructor(transport: Transport, { timeout, maxRetries }: { timeout: number; maxRetries: number }) {
     this.#transport = transport
@@ -32,12 +34,15 @@ export class Client {
         if (answer instanceof Answer) return answer
         throw answer
       }
-      await pause(waitBefore(retry, answer instanceof Answer ? answer : undefined), signal)
+      const wait = waitBefore(retry, answer instanceof Answer ? answer : undefined)
+      if (answer instanceof Answer && answer.status === 429) this.#resumeAt = Date.now() + wait
+      await pause(wait, signal)
     }
   }
 
   async #once(request: Request, signal: AbortSignal | undefined): Promise<Answer | NoAnswer> {
     signal?.throwIfAborted()
+    while (this.#resumeAt > Date.now()) await pause(this.#resumeAt - Date.now(), signal)
     const timeout = AbortSignal.timeout(this.#timeout)
     try {
       return await this.#transport(request, signal ? AbortSignal.any([signal, timeout]) : timeout)

@@ -1,7 +1,7 @@
 // The requests of a publication, and what homeservers of different kinds need for each.
 
 import type { CrossSigningKeysUpload, DeviceKeysUpload, KeysQueryAnswer } from 'rust-crypto-helper'
-import { type Answer, textOf } from './answer'
+import { type Answer, clip, textOf } from './answer'
 import { type Client, objectOf } from './client'
 import { MatrixRequestError, UserInteractiveAuthError } from './errors'
 import { readFailures } from './failures'
@@ -52,11 +52,14 @@ export class Homeserver {
     this.#onUserInteractiveAuth = onUserInteractiveAuth
   }
 
-  /** What the homeserver serves about a user. It shows the user-signing key only to the user itself. */
-  async queryKeys({ userId, signal }: Pick<Owner, 'userId' | 'signal'>): Promise<KeysQueryAnswer> {
-    const body = { device_keys: { [userId]: [] } }
-    const request = this.#as(userId, { method: 'POST', path: `${CLIENT}/keys/query`, body })
-    return this.#client.send(request, signal)
+  /** What the homeserver serves about users. It shows the user-signing key only to the user itself. */
+  async queryKeys(users: string[], signal: AbortSignal | undefined): Promise<KeysQueryAnswer> {
+    const body = { device_keys: Object.fromEntries(users.map((userId) => [userId, []])) }
+    const request: Request = { method: 'POST', path: `${CLIENT}/keys/query`, body }
+    const [userId] = users
+    // For many, an application service asks as itself: one of the users may not be registered.
+    const isAlone = users.length === 1 || this.#sender === 'host'
+    return this.#client.send(isAlone && userId !== undefined ? this.#as(userId, request) : request, signal)
   }
 
   /** Uploads the device keys. It makes the device if the homeserver does not have it. */
@@ -73,9 +76,10 @@ export class Homeserver {
       if (isUploaded) return
     }
     if (this.#readsDeviceId && this.#makesDevices) {
-      // Some homeservers answer 200 and make nothing.
-      if ((await this.#makeDevice(owner)) && (await this.#uploadToDevice(owner, body))) return
-      this.#makesDevices = false
+      const answer = await this.#makeDevice(owner)
+      if (answer.isSuccess && (await this.#uploadToDevice(owner, body))) return
+      // 404: no MSC4190. 200 all the same: it makes nothing, or another device. Other refusals are about this user.
+      if (answer.isSuccess || answer.status === 404) this.#makesDevices = false
     }
     await this.#uploadByLogin(owner, body)
   }
@@ -91,20 +95,19 @@ export class Homeserver {
       objectOf(request, answer)
       return true
     }
-    if (answer.errcode === 'M_UNKNOWN_DEVICE') return false
+    if (isDeviceUnknown(answer)) return false
     if (!isDeviceIdIgnored(answer)) throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
     this.#readsDeviceId = false
     return false
   }
 
-  /** Makes a device that does not exist (MSC4190). Returns false if this homeserver does not do that. */
-  async #makeDevice({ userId, deviceId, signal }: Owner): Promise<boolean> {
+  /** Makes a device that does not exist (MSC4190). Not every homeserver does that. */
+  async #makeDevice({ userId, deviceId, signal }: Owner): Promise<Answer> {
     const path = `${CLIENT}/devices/${encodeURIComponent(deviceId)}`
     const request = this.#as(userId, { method: 'PUT', path, body: {} })
     const answer = await this.#client.exchange(request, signal)
-    if (answer.isSuccess) return true
     if (answer.status >= 500 || answer.status === 429) throw MatrixRequestError.refused(request, answer)
-    return false
+    return answer
   }
 
   /** A login makes the device, too. Its token belongs to the device. */
@@ -124,7 +127,9 @@ export class Homeserver {
       path: `${CLIENT}/login`,
       body: { type, identifier: { type: 'm.id.user', user: userId }, device_id: deviceId },
     }
-    const { access_token: token } = await this.#client.send(login, signal)
+    const answer = await this.#client.exchange(login, signal)
+    if (!answer.isSuccess) throw MatrixRequestError.refused(login, answer, hintForLogin(answer))
+    const { access_token: token } = objectOf(login, answer)
     const upload: Request = { method: 'POST', path: `${CLIENT}/keys/upload`, body }
     if (this.#sender !== 'host' && typeof token === 'string') {
       await this.#client.send({ ...upload, token }, signal)
@@ -139,7 +144,7 @@ export class Homeserver {
     const { user_id, device_id } = await this.#client.send(request, signal)
     if (user_id === userId && (device_id === undefined || device_id === deviceId)) return
     const who = [user_id, device_id].filter((id) => typeof id === 'string').join(' on the device ')
-    const what = `the access token belongs to ${who}, and not to ${userId} on the device ${deviceId}`
+    const what = `the access token belongs to ${clip(who)}, and not to ${userId} on the device ${deviceId}`
     throw new MatrixRequestError(request, what, { status: 200 })
   }
 
@@ -185,7 +190,8 @@ export class Homeserver {
     const { failures } = await this.#client.send(request, signal)
     const failed = readFailures(failures)
     if (failed.length === 0) return
-    const what = `the homeserver did not store the signatures: ${failed.map(({ text }) => text).join('; ')}`
+    const reasons = clip(failed.map(({ text }) => text).join('; '))
+    const what = `the homeserver did not store the signatures: ${reasons}`
     throw new MatrixRequestError(request, what, { status: 200, errcode: failed[0]?.errcode })
   }
 
@@ -193,6 +199,13 @@ export class Homeserver {
   #as(userId: string, request: Request): Request {
     return this.#sender === 'bot' ? request : { ...request, query: { user_id: userId } }
   }
+}
+
+/** What homeservers say of a device that does not exist. The user exists: the query about it was answered. */
+function isDeviceUnknown({ status, errcode }: Answer): boolean {
+  if (errcode === 'M_UNKNOWN_DEVICE') return true
+  // Synapse before 1.138, and continuwuity and tuwunel.
+  return (status === 400 && errcode === 'M_EXCLUSIVE') || (status === 403 && errcode === 'M_FORBIDDEN')
 }
 
 /** An application service has no device of its own. Synapse before 1.141 says so and does not read the query. */
@@ -205,10 +218,18 @@ function hintFor(answer: Answer, { userId }: Owner): string {
   return `Is ${userId} registered, and in the namespace of the application service?`
 }
 
+function hintForLogin({ errcode }: Answer): string {
+  if (errcode !== 'M_APPSERVICE_LOGIN_UNSUPPORTED') return ''
+  return (
+    'The device keys are refused without a login. Update the homeserver (Synapse: 1.141 or newer), or take MSC4190 ' +
+    'device management out of the registration of the application service'
+  )
+}
+
 function adviceFor({ flows, url }: UserInteractiveAuthChallenge, isReplacement: boolean): string {
   if (flows.length === 0 && isReplacement) return WAYS_OUT
-  const stages = flows.map((flow) => flow.stages.join(' and ')).join(', or ') || 'none'
-  const where = url === undefined ? '' : ` Or let a person approve it at ${url}, and call again.`
+  const stages = clip(flows.map((flow) => flow.stages.join(' and ')).join(', or ')) || 'none'
+  const where = url === undefined ? '' : ` Or let a person approve it at ${clip(url)}, and call again.`
   return `It wants interactive authentication (stages: ${stages}). Give the publisher onUserInteractiveAuth.${where}`
 }
 

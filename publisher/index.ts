@@ -20,5 +20,12 @@ export type {
   HostOptions,
   PublisherOptions,
 } from './options'
-export { CrossSigningPublisher, type Published, type PublishOptions } from './publisher'
+export type { Ghost, Published } from './publication'
+export {
+  type Checked,
+  CrossSigningPublisher,
+  type Outcome,
+  type PublishAllOptions,
+  type PublishOptions,
+} from './publisher'
 export type { HostRequest, Method } from './transport'

@@ -80,6 +80,8 @@ function readTransport(
 ): [Sender, Transport] {
   if (name === 'request') {
     if (typeof value !== 'function') throw new TypeError('request must be a function')
+    if (homeserverUrl !== undefined)
+      throw new TypeError('give the publisher request or homeserverUrl, not both')
     return ['host', hostTransport(value as HostRequest)]
   }
   // What is not visible ASCII cannot be in a header. The error must not quote the token.

@@ -1,16 +1,12 @@
-import {
-  bootstrapCrossSigning,
-  type BootstrapOptions,
-  type CrossSigningBootstrap,
-  type KeysQueryAnswer,
-  verifyPublished,
-} from 'rust-crypto-helper'
-import { NotPublishedError } from './errors'
-import type { Homeserver, Owner } from './homeserver'
+import { type UnverifiedDevice, type VerifiedDevice, verifyPublished } from 'rust-crypto-helper'
+import { GROUP_SIZE, GroupedQueries, PATIENCE } from './grouped-queries'
+import type { Homeserver } from './homeserver'
+import { inGroups, inParallel, type Source } from './in-parallel'
 import { connect, type PublisherOptions } from './options'
+import { type Ghost, publish, type Published, type StoreOptions } from './publication'
 
 /** Options of `publish`. An option that is `undefined` counts as absent. */
-export interface PublishOptions extends Pick<BootstrapOptions, 'passphrase' | 'reset' | 'busyTimeout'> {
+export interface PublishOptions extends StoreOptions {
   /**
    * Stops the publication. The promise rejects with the signal's reason. The store is whole, and the next
    * call goes on.
@@ -18,8 +14,26 @@ export interface PublishOptions extends Pick<BootstrapOptions, 'passphrase' | 'r
   signal?: AbortSignal | undefined
 }
 
-/** The result of `bootstrapCrossSigning`, as it was before the uploads. */
-export type Published = CrossSigningBootstrap
+export interface PublishAllOptions {
+  /**
+   * How many users are at work at the same time.
+   *
+   * @default 32
+   */
+  concurrency?: number | undefined
+  /** Stops the run. */
+  signal?: AbortSignal | undefined
+}
+
+/** What became of one of many users. */
+export type Outcome = { ghost: Ghost; published: Published } | { ghost: Ghost; error: Error }
+
+/** The verdict on one of many devices. */
+export interface Checked {
+  userId: string
+  deviceId: string
+  verdict: VerifiedDevice | UnverifiedDevice
+}
 
 /** Gives ghosts or a bot a cross-signing identity that other users' clients see. */
 export class CrossSigningPublisher {
@@ -58,73 +72,58 @@ export class CrossSigningPublisher {
     options: PublishOptions = {},
   ): Promise<Published> {
     const { signal, ...storeOptions } = options
-    signal?.throwIfAborted()
-    // Wrong IDs are refused before the first request.
-    verifyPublished(userId, deviceId, { device_keys: { [userId]: {} } })
-
-    const owner = { userId, deviceId, signal }
-    const served = await this.#homeserver.queryKeys(owner)
-    const ghost = await bootstrapCrossSigning(userId, deviceId, storePath, {
-      ...storeOptions,
-      serverKeys: served,
-    })
-    signal?.throwIfAborted()
-    const { missing = [] } = ghost
-    if (missing.length === 0) {
-      checkServed(owner, ghost, served)
-    } else {
-      checkDeadEnds(ghost)
-      await this.#upload(owner, ghost, served)
-    }
-    return ghost
+    const query = (user: string) => this.#homeserver.queryKeys([user], signal)
+    return publish(this.#homeserver, query, { userId, deviceId, storePath }, storeOptions, signal)
   }
 
-  /** Sends what is missing. Each upload is about what the uploads before it have made known. */
-  async #upload(owner: Owner, ghost: CrossSigningBootstrap, before: KeysQueryAnswer): Promise<void> {
-    const { missing = [], upload_device_keys: deviceKeys } = ghost
-    const isDeviceNew = missing.includes('upload_device_keys') && deviceKeys !== undefined
-    if (isDeviceNew) await this.#homeserver.uploadDeviceKeys(owner, deviceKeys)
-    if (missing.includes('upload_keys')) {
-      const isReplacement = before.master_keys?.[owner.userId] != null
-      await this.#homeserver.uploadIdentity(owner, ghost.upload_keys, isReplacement)
+  /**
+   * Publishes many users, with a bounded number at work. Results come as they are ready. A user that fails
+   * is an outcome with its error and does not stop the others. A 429 slows all of them down.
+   *
+   * @param ghosts an array, or any iterable. From an asynchronous one, a ghost is taken when it can begin
+   * @returns one outcome for each ghost. After the signal has aborted no ghost begins. Those at work are
+   *   finished and yielded, then the signal's reason is thrown
+   */
+  async *publishAll(
+    ghosts: Source<Ghost>,
+    { concurrency = 32, signal }: PublishAllOptions = {},
+  ): AsyncGenerator<Outcome, void, undefined> {
+    checkConcurrency(concurrency)
+    const queries = new GroupedQueries((users) => this.#homeserver.queryKeys(users, undefined))
+    const query = (userId: string) => queries.query(userId)
+    const work = async (ghost: Ghost): Promise<Outcome> => {
+      try {
+        const { passphrase } = ghost
+        return { ghost, published: await publish(this.#homeserver, query, ghost, { passphrase }, undefined) }
+      } catch (error) {
+        return { ghost, error: error as Error }
+      }
     }
-    // New device keys carry the signature.
-    if (!isDeviceNew) await this.#homeserver.uploadSignatures(owner, ghost.upload_signatures)
-
-    const served = await this.#homeserver.queryKeys(owner)
-    if (isDeviceNew && lacksSignature(owner, served)) {
-      // Some homeservers keep the device keys that they have, whatever their signatures.
-      await this.#homeserver.uploadSignatures(owner, ghost.upload_signatures)
-      checkServed(owner, ghost, await this.#homeserver.queryKeys(owner))
-    } else {
-      checkServed(owner, ghost, served)
-    }
+    yield* inParallel(ghosts, concurrency, work, signal)
   }
-}
 
-/** A homeserver keeps what it has under a device ID, and clients do not accept other keys under it. */
-function checkDeadEnds({ warnings = [] }: CrossSigningBootstrap): void {
-  for (const { code, message } of warnings) {
-    if (code === 'DEVICE_KEYS_DIFFER' || code === 'STALE_SIGNATURE') {
-      throw new NotPublishedError(code, message, warnings)
+  /**
+   * Tells of many devices whether other users' clients take them for their owner's. One query asks about
+   * up to 100 users. It needs no store.
+   *
+   * @returns one verdict for each ghost, in order. Throws if a query fails
+   */
+  async *check(
+    ghosts: Source<Pick<Ghost, 'userId' | 'deviceId'>>,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<Checked, void, undefined> {
+    const queries = new GroupedQueries((users) => this.#homeserver.queryKeys(users, signal))
+    for await (const group of inGroups(ghosts, GROUP_SIZE, PATIENCE)) {
+      signal?.throwIfAborted()
+      const answers = await Promise.all(group.map(({ userId }) => queries.query(userId)))
+      for (const [n, { userId, deviceId }] of group.entries()) {
+        yield { userId, deviceId, verdict: verifyPublished(userId, deviceId, answers[n] ?? {}) }
+      }
     }
   }
 }
 
-function lacksSignature({ userId, deviceId }: Owner, served: KeysQueryAnswer): boolean {
-  const verdict = verifyPublished(userId, deviceId, served)
-  return !verdict.verified && verdict.problem === 'DEVICE_NOT_SIGNED'
-}
-
-function checkServed(
-  { userId, deviceId }: Owner,
-  { upload_keys, warnings = [] }: CrossSigningBootstrap,
-  served: KeysQueryAnswer,
-): void {
-  const verdict = verifyPublished(userId, deviceId, served)
-  if (!verdict.verified) throw new NotPublishedError(verdict.problem, verdict.message, warnings)
-  const [ours] = Object.values(upload_keys.master_key.keys)
-  if (verdict.master_key === ours) return
-  const what = `the homeserver serves the master key ${verdict.master_key} for ${userId}, the store holds ${ours}`
-  throw new NotPublishedError('OTHER_IDENTITY', what, warnings)
+function checkConcurrency(concurrency: number): void {
+  if (Number.isInteger(concurrency) && concurrency >= 1) return
+  throw new TypeError('concurrency must be a whole number from 1')
 }

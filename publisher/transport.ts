@@ -51,11 +51,13 @@ export function fetchTransport(homeserverUrl: URL, ownToken: string): Transport 
         redirect: 'manual',
         signal,
       })
+      // Some proxies repeat the headers of a request in their answer.
+      const text = (await response.text()).replaceAll(token, '(the token)')
       const headers = {
         retryAfter: response.headers.get('Retry-After') ?? undefined,
         location: response.headers.get('Location') ?? undefined,
       }
-      return new Answer(response.status, parse(await response.text()), headers)
+      return new Answer(response.status, parse(text), headers)
     } catch (cause) {
       throw new NoAnswer(request, `no answer: ${reasonOf(cause)}`, { cause })
     }
@@ -74,9 +76,10 @@ export function hostTransport(hostRequest: HostRequest): Transport {
       if (answer) return answer
       const what = `no answer: ${reasonOf(cause)}`
       // What is not a failure of the network is one of the client, and is the same the next time.
+      const bare = { cause: withoutDetails(cause) }
       throw signal.aborted || isNetworkError(cause)
-        ? new NoAnswer(request, what, { cause })
-        : new MatrixRequestError(request, what, { cause })
+        ? new NoAnswer(request, what, bare)
+        : new MatrixRequestError(request, what, bare)
     }
   }
 }
@@ -123,6 +126,13 @@ function readRejection(error: unknown): Answer | undefined {
   return new Answer(status, typeof body === 'string' ? parse(body) : body, { retryAfter })
 }
 
+/** An error of a client may have the request in it, with the token. */
+function withoutDetails(error: unknown): Error {
+  const bare = new Error(reasonOf(error))
+  if (isObject(error) && typeof error.stack === 'string') bare.stack = error.stack
+  return bare
+}
+
 function isNetworkError(error: unknown): boolean {
   const code = isObject(error)
     ? (error.code ?? (isObject(error.cause) ? error.cause.code : undefined))
@@ -132,9 +142,12 @@ function isNetworkError(error: unknown): boolean {
 
 /** The error of `fetch` says only that it failed. Its cause says why. */
 function reasonOf(error: unknown): string {
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
-  const { message, code } =
-    cause instanceof Error ? (cause as NodeJS.ErrnoException) : { message: textOf(cause), code: undefined }
+  // In Jest and in other contexts, an error of Node.js is no instance of the `Error` there.
+  const cause = isObject(error) && error.cause !== undefined ? error.cause : error
+  const { message, code }: { message?: unknown; code?: unknown } = isObject(cause)
+    ? cause
+    : { message: textOf(cause) }
   // A connection that was refused at several addresses has a code alone.
-  return clip([message, code].find(Boolean) ?? 'an unknown failure')
+  const known = [message, code].find((part): part is string => typeof part === 'string' && part !== '')
+  return clip(known ?? (textOf(cause) || 'an unknown failure'))
 }

@@ -1,0 +1,233 @@
+// Promise: thousands of ghosts are published and checked with few requests. A ghost that fails stops no other.
+
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bootstrapCrossSigning } from 'rust-crypto-helper'
+import { CrossSigningPublisher, type Ghost, type Outcome } from 'rust-crypto-helper/publisher'
+import { AS_TOKEN, Homeserver } from './support/homeserver'
+import { DEVICE_ID, temporaryFolder } from './support/stores'
+
+let homeserver: Homeserver
+let publisher: CrossSigningPublisher
+let folder: string
+
+beforeEach(async () => {
+  homeserver = await Homeserver.start()
+  homeserver.register('@_service:example.org')
+  publisher = new CrossSigningPublisher({ homeserverUrl: homeserver.url, asToken: AS_TOKEN })
+  folder = temporaryFolder()
+})
+
+afterEach(() => homeserver.stop())
+
+/** Ghosts that are registered. They have neither a device nor a store. */
+function newGhosts(count: number): Ghost[] {
+  return Array.from({ length: count }, (_, n) => {
+    const userId = `@_ghost_${n}:example.org`
+    homeserver.register(userId)
+    return { userId, deviceId: DEVICE_ID, storePath: join(folder, `${n}`) }
+  })
+}
+
+async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const items: T[] = []
+  for await (const item of source) items.push(item)
+  return items
+}
+
+const published = (outcome: Outcome) => 'published' in outcome
+const errorOf = (outcome: Outcome) => ('error' in outcome ? outcome.error : undefined)
+const queries = (requests: string[]) => requests.filter((request) => request === 'POST keys/query').length
+
+async function verified(ghosts: Ghost[]): Promise<number> {
+  return (await collect(publisher.check(ghosts))).filter(({ verdict }) => verdict.verified).length
+}
+
+describe('publishAll', () => {
+  test('publishes ghosts that are new with at most four requests of their own, and queries for many', async () => {
+    const ghosts = newGhosts(100)
+    const outcomes = await collect(publisher.publishAll(ghosts))
+    expect(outcomes.filter(published)).toHaveLength(100)
+    expect(outcomes.map(({ ghost }) => ghost.userId).sort()).toEqual(
+      ghosts.map(({ userId }) => userId).sort(),
+    )
+    const requests = homeserver.requests()
+    expect(requests.length - queries(requests)).toBeLessThanOrEqual(400)
+    expect(queries(requests)).toBeLessThan(100)
+    expect(await verified(ghosts)).toBe(100)
+  })
+
+  test('sends only queries for ghosts that are published, each for many', async () => {
+    const ghosts = newGhosts(64)
+    await collect(publisher.publishAll(ghosts))
+    homeserver.requests()
+    const again = await collect(publisher.publishAll(ghosts, { concurrency: 16 }))
+    expect(again.map((outcome) => 'published' in outcome && outcome.published.status)).toEqual(
+      ghosts.map(() => 'published'),
+    )
+    const requests = homeserver.requests()
+    expect(queries(requests)).toBe(requests.length)
+    expect(requests.length).toBeLessThan(64)
+  })
+
+  test('gives ghosts that fail as outcomes with their errors, and publishes the others', async () => {
+    const ghosts = newGhosts(20)
+    const [lost, unknown, wrong, held] = [ghosts[3]!, ghosts[5]!, ghosts[7]!, ghosts[9]!]
+    await publisher.publish(lost.userId, lost.deviceId, lost.storePath)
+    lost.storePath = join(folder, 'elsewhere')
+    unknown.userId = '@_nobody:example.org'
+    wrong.userId = 'not a user ID'
+    await bootstrapCrossSigning('@_other:example.org', DEVICE_ID, held.storePath)
+
+    const outcomes = await collect(publisher.publishAll(ghosts))
+    const failed = outcomes.filter((outcome) => !published(outcome))
+    const errors = new Map(failed.map((outcome) => [outcome.ghost, errorOf(outcome)]))
+    expect(errors.size).toBe(4)
+    expect(errors.get(lost)).toMatchObject({ code: 'IDENTITY_CONFLICT' })
+    expect(errors.get(unknown)).toMatchObject({ name: 'MatrixRequestError', status: 403 })
+    expect(errors.get(wrong)).toMatchObject({ code: 'INVALID_USER_ID' })
+    expect(errors.get(held)).toMatchObject({ code: 'ACCOUNT_MISMATCH' })
+    expect(outcomes.filter(published)).toHaveLength(16)
+  })
+
+  test('asks about each ghost alone if the homeserver refuses a query for many', async () => {
+    const ghosts = newGhosts(8)
+    homeserver.next('keys/query', { status: 400, body: { errcode: 'M_INVALID_PARAM', error: 'one of them' } })
+    expect((await collect(publisher.publishAll(ghosts))).filter(published)).toHaveLength(8)
+  })
+
+  test('takes a ghost from its source only when it can begin', async () => {
+    const ghosts = newGhosts(30)
+    let [taken, done, most] = [0, 0, 0]
+    async function* source() {
+      for (const ghost of ghosts) {
+        await sleep(0)
+        taken++
+        most = Math.max(most, taken - done)
+        yield ghost
+      }
+    }
+    for await (const outcome of publisher.publishAll(source(), { concurrency: 3 })) {
+      expect(published(outcome)).toBe(true)
+      done++
+      // A slow consumer holds the source back, too.
+      await sleep(5)
+    }
+    expect(done).toBe(30)
+    // Those at work, and one that waits for its turn.
+    expect(most).toBeLessThanOrEqual(3 + 1)
+  })
+
+  test('yields what is ready while the source has nothing yet', async () => {
+    const [first, second] = newGhosts(2)
+    let release: () => void = () => undefined
+    const wait = new Promise<void>((resolve) => (release = resolve))
+    async function* source() {
+      yield first!
+      await wait
+      yield second!
+    }
+    const outcomes = publisher.publishAll(source())
+    expect((await outcomes.next()).value).toMatchObject({ ghost: first })
+    release()
+    expect((await outcomes.next()).value).toMatchObject({ ghost: second })
+    expect((await outcomes.next()).done).toBe(true)
+  })
+
+  test('after the signal has aborted, finishes the ghosts at work and begins no other', async () => {
+    const ghosts = newGhosts(50)
+    const controller = new AbortController()
+    const outcomes: Outcome[] = []
+    const run = async () => {
+      for await (const outcome of publisher.publishAll(ghosts, {
+        concurrency: 4,
+        signal: controller.signal,
+      })) {
+        outcomes.push(outcome)
+        if (outcomes.length === 6) controller.abort(new Error('enough'))
+      }
+    }
+    await expect(run()).rejects.toThrow('enough')
+    expect(outcomes.every(published)).toBe(true)
+    expect(outcomes.length).toBeGreaterThanOrEqual(6)
+    expect(outcomes.length).toBeLessThanOrEqual(6 + 4)
+    // Nothing goes on in the background, and no other ghost has a store.
+    homeserver.requests()
+    expect(await verified(ghosts)).toBe(outcomes.length)
+    expect(homeserver.requests()).toEqual(['POST keys/query'])
+  })
+
+  test('ends its source when the consumer leaves early', async () => {
+    const ghosts = newGhosts(10)
+    let isEnded = false
+    function* source() {
+      try {
+        yield* ghosts
+      } finally {
+        isEnded = true
+      }
+    }
+    for await (const _ of publisher.publishAll(source(), { concurrency: 2 })) break
+    expect(isEnded).toBe(true)
+  })
+
+  test('an error of the source ends the run with that error, after what was at work', async () => {
+    const [ghost] = newGhosts(1)
+    async function* source() {
+      yield ghost!
+      await sleep(0)
+      throw new Error('the list cannot be read')
+    }
+    const outcomes = publisher.publishAll(source())
+    await expect(collect(outcomes)).rejects.toThrow('the list cannot be read')
+    expect(await verified([ghost!])).toBe(1)
+  })
+
+  test('a 429 slows the whole run down: no other request is sent before the time is over', async () => {
+    const ghosts = newGhosts(20)
+    let limitedAt = 0
+    let early = 0
+    homeserver.next('keys/upload', 'handled', () => {
+      limitedAt = Date.now()
+      return { status: 429, body: { errcode: 'M_LIMIT_EXCEEDED', retry_after_ms: 4000 } }
+    })
+    homeserver.always('keys/device_signing/upload', (answer) => {
+      const waited = Date.now() - limitedAt
+      // What was on its way may still arrive.
+      if (limitedAt > 0 && waited > 2000 && waited < 3900) early++
+      return answer
+    })
+    expect((await collect(publisher.publishAll(ghosts, { concurrency: 5 }))).filter(published)).toHaveLength(
+      20,
+    )
+    expect(limitedAt).toBeGreaterThan(0)
+    expect(early).toBe(0)
+  })
+
+  test.each([0, -1, 1.5, Number.NaN, 'two' as never])('refuses the concurrency %p', async (concurrency) => {
+    await expect(collect(publisher.publishAll([], { concurrency }))).rejects.toThrow(TypeError)
+  })
+})
+
+describe('check', () => {
+  test('asks about 1,000 ghosts in ten requests, and gives the verdicts in order', async () => {
+    const ghosts = newGhosts(1000)
+    const some = ghosts.slice(0, 10)
+    await collect(publisher.publishAll(some))
+    homeserver.requests()
+    const checked = await collect(publisher.check(ghosts))
+    expect(homeserver.requests()).toEqual(Array.from({ length: 10 }, () => 'POST keys/query'))
+    expect(checked.map(({ userId }) => userId)).toEqual(ghosts.map(({ userId }) => userId))
+    expect(checked.map(({ verdict }) => verdict.verified)).toEqual(ghosts.map((_, n) => n < 10))
+    expect(checked[10]!.verdict).toMatchObject({ problem: 'NO_DEVICE' })
+  })
+
+  test('stops when the signal aborts', async () => {
+    const controller = new AbortController()
+    controller.abort(new Error('enough'))
+    await expect(collect(publisher.check(newGhosts(3), { signal: controller.signal }))).rejects.toThrow(
+      'enough',
+    )
+    expect(homeserver.requests()).toEqual([])
+  })
+})
