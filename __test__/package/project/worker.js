@@ -1,0 +1,5 @@
+'use strict'
+
+const { Worker } = require('node:worker_threads')
+
+new Worker('./app.js')
