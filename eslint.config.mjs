@@ -41,6 +41,8 @@ export default tseslint.config(
       sourceType: 'commonjs',
       globals: {
         __dirname: 'readonly',
+        fetch: 'readonly',
+        URLSearchParams: 'readonly',
         module: 'writable',
         performance: 'readonly',
         require: 'readonly',

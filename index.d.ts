@@ -72,6 +72,7 @@ export interface BootstrapOptions {
    * The present answer to `POST /_matrix/client/v3/keys/query` about this user. With it, a call without
    * `reset` never replaces an identity that the homeserver serves (`IDENTITY_CONFLICT`), and the result
    * says what is left to upload. An answer that is not about this user is refused (`INVALID_ARGUMENT`).
+   * What it says about other users and devices is not looked at.
    */
   serverKeys?: KeysQueryAnswer | undefined
 }
@@ -91,7 +92,7 @@ export interface BootstrapWarning {
 }
 
 /** Why the result has a warning. */
-export type BootstrapWarningCode = 'DEVICE_KEYS_DIFFER'
+export type BootstrapWarningCode = 'DEVICE_KEYS_DIFFER' | 'DEVICE_KEYS_INVALID' | 'STALE_SIGNATURE'
 
 /**
  * The result of a call, with the bodies of the requests that publish the identity. Send them in this
@@ -107,7 +108,8 @@ export interface CrossSigningBootstrap {
   upload_device_keys?: DeviceKeysUpload
   /**
    * Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added if
-   * the homeserver asks for it.
+   * the homeserver asks for it. If `serverKeys` have all three keys, they are these keys as they are
+   * served, with all their signatures.
    */
   upload_keys: CrossSigningKeysUpload
   /**
@@ -191,7 +193,8 @@ export interface DeviceKeysUpload {
 }
 
 /**
- * The answer to `POST /_matrix/client/v3/keys/query` for one user, unchanged.
+ * The answer to `POST /_matrix/client/v3/keys/query`, unchanged, as `JSON.parse` gives it. A `Map` or an
+ * instance of a class is refused. A part that is null counts as absent.
  *
  * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysquery)
  */
@@ -199,13 +202,13 @@ export interface KeysQueryAnswer {
   /** Devices, by user ID and device ID. */
   device_keys?: Record<string, Record<string, object>>
   /** Master keys, by user ID. */
-  master_keys?: Record<string, object>
+  master_keys?: Record<string, object> | null | undefined
   /** Self-signing keys, by user ID. */
-  self_signing_keys?: Record<string, object>
+  self_signing_keys?: Record<string, object> | null | undefined
   /** User-signing keys, by user ID. A homeserver serves a user-signing key only to its own user. */
-  user_signing_keys?: Record<string, object>
+  user_signing_keys?: Record<string, object> | null | undefined
   /** Homeservers that did not answer, by server name. */
-  failures?: Record<string, object>
+  failures?: Record<string, object> | null | undefined
 }
 
 /** The verdict of `verifyPublished` on a device for which clients show a red shield. */
@@ -214,7 +217,8 @@ export interface UnverifiedDevice {
   /**
    * The first problem that was found:
    *
-   * - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: the homeserver does not serve it.
+   * - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: the homeserver does not serve it, or serves
+   *   something that clients cannot read and ignore.
    * - `ID_MISMATCH`: a key or the device names another user, or the device has another device ID.
    * - `SELF_SIGNING_KEY_NOT_SIGNED`: the master key has not signed the self-signing key.
    * - `DEVICE_NOT_SIGNED`: the self-signing key has not signed the device, or the device not itself.

@@ -19,6 +19,7 @@ import { bootstrapCrossSigning, type BootstrapOptions } from 'rust-crypto-helper
 import { change, content, record, setRecord } from './support/database'
 import { runScript } from './support/processes'
 import { argumentsLike } from './support/random'
+import { place, SDK_STORES } from './support/sdk-stores'
 import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 
 const CODES = [
@@ -212,6 +213,17 @@ describe('stores', () => {
     expect(error.message).not.toContain('hunter2')
   })
 
+  test('STORE_PASSPHRASE: the message says whether the passphrase is the empty string', async () => {
+    const stores = SDK_STORES.filter(({ passphrase }) => passphrase !== undefined)
+    expect(new Set(stores.map(({ passphrase }) => passphrase === ''))).toEqual(new Set([true, false]))
+    for (const made of stores) {
+      place(made, store)
+      const error = await expectUntouched('STORE_PASSPHRASE', made.user_id, made.device_id, store)
+      const isEmpty = error.message.includes('made by matrix-bot-sdk? Its passphrase is the empty string')
+      expect([made.file, isEmpty]).toEqual([made.file, made.passphrase === ''])
+    }
+  })
+
   test('STORE_VERSION: the schema is below 9 or above 19', async () => {
     await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
     for (const version of [8, 20]) {
@@ -367,12 +379,11 @@ describe('stores', () => {
 })
 
 test('the tables of codes in the types and in the README have exactly these codes', () => {
-  const rows = (file: string) =>
-    [...readFileSync(join(__dirname, '..', file), 'utf8').matchAll(/^[ *]*\| `([A-Z_]+)` \|/gm)].map(
-      ([, code]) => code,
-    )
-  expect(rows('index.d.ts')).toEqual(CODES)
-  expect(rows('README.md')).toEqual(CODES)
+  const read = (file: string) => readFileSync(join(__dirname, '..', file), 'utf8')
+  const rows = (text: string) => [...text.matchAll(/^[ *]*\| `([A-Z_]+)` \|/gm)].map(([, code]) => code)
+  expect(rows(read('index.d.ts'))).toEqual(CODES)
+  const [, errors] = /^## Errors\n(.*?)^## /ms.exec(read('README.md'))!
+  expect(rows(errors!)).toEqual(CODES)
 })
 
 function overwrite(file: string, start: number, length: number): void {

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 'use strict'
 
-const { readFileSync } = require('node:fs')
-const { text } = require('node:stream/consumers')
-const { parseArgs } = require('node:util')
+const { UsageError, readCommandLine } = require('./arguments.js')
+const { bootstrap, named } = require('./commands.js')
+const { complain, print } = require('./output.js')
 const { version } = require('../package.json')
 
-const USAGE = `usage: rust-crypto-helper <user_id> <device_id> <store_path> [--server-keys FILE]
-       rust-crypto-helper verify <user_id> <device_id> [--server-keys FILE]`
+const SYNOPSES = [bootstrap, ...named.values()].map(({ synopsis }) => synopsis)
+const USAGE = `usage: ${SYNOPSES.join('\n       ')}`
 
 const HELP = `${USAGE}
 
@@ -22,93 +22,41 @@ what the homeserver serves, as other users' clients see it; it needs no store.
                       user; - is standard input, which verify reads by default.
                       With it, an identity that the homeserver has is not
                       replaced by another, and "missing" says what to upload
+  --empty-passphrase  the store's passphrase is "", as matrix-bot-sdk has it
   -h, --help          print this
   --version           print the version
 
-RUST_CRYPTO_HELPER_PASSPHRASE in the environment is the store's passphrase; unset
-or empty, the store is not encrypted.
+Options may stand before, between and after the arguments. Every other word is
+an argument by its position, whatever it begins with: a device ID such as
+-fmeqAf3 needs nothing special. After -- every word is an argument, even one
+that has the name of an option.
+
+RUST_CRYPTO_HELPER_PASSPHRASE in the environment is the store's passphrase. If it
+is unset or empty, the store is not encrypted, unless --empty-passphrase says so.
 
 Exit code: 0 done, or verified; 1 not verified, or failed, with "CODE: message" on
-standard error; 2 wrong usage.`
+standard error; 2 wrong usage. Output that cannot be written is a failure (OUTPUT):
+the store is bootstrapped all the same, and the same command prints the payloads
+again.`
 
-const COMMAND_LINE = /** @type {const} */ ({
-  allowPositionals: true,
-  options: {
-    help: { type: 'boolean', short: 'h' },
-    version: { type: 'boolean' },
-    'server-keys': { type: 'string' },
-  },
-})
+/** @param {string[]} args */
+async function main(args) {
+  const { information, command, values, options } = readCommandLine(args, named, bootstrap)
+  if (information === undefined) return command.run(values, options)
+  await print(information === '--version' ? version : HELP)
+  return 0
+}
 
-/** @returns {Pick<ReturnType<typeof parseArgs<typeof COMMAND_LINE>>, 'values' | 'positionals'>} */
-function readCommandLine() {
-  try {
-    return parseArgs(COMMAND_LINE)
-  } catch {
-    return { values: {}, positionals: [] }
+/** @param {Error & { code?: string }} error */
+async function explain(error) {
+  if (error instanceof UsageError) {
+    await complain(`rust-crypto-helper: ${error.message}`, `${USAGE}\n`)
+    return 2
   }
+  await complain(`${error.code ?? 'INTERNAL'}: ${error.message}`)
+  return 1
 }
 
-/**
- * @param {string} file
- * @returns {Promise<import('..').KeysQueryAnswer>}
- */
-async function readServerKeys(file) {
-  try {
-    return JSON.parse(file === '-' ? await text(process.stdin) : readFileSync(file, 'utf8'))
-  } catch (error) {
-    // What the parser says quotes the file, line breaks and all.
-    const reason = error instanceof SyntaxError ? 'it is not JSON' : /** @type {Error} */ (error).message
-    throw Object.assign(new Error(`--server-keys ${file}: ${reason}`), { code: 'INVALID_ARGUMENT' })
-  }
-}
-
-/**
- * @param {string} userId
- * @param {string} deviceId
- * @param {string} [file]
- */
-async function verify(userId, deviceId, file = '-') {
-  const { verifyPublished } = require('..')
-  const verdict = verifyPublished(userId, deviceId, await readServerKeys(file))
-  if (!verdict.verified) process.exitCode = 1
-  return verdict
-}
-
-/**
- * @param {string} userId
- * @param {string} deviceId
- * @param {string} storePath
- * @param {string} [file]
- */
-async function bootstrap(userId, deviceId, storePath, file) {
-  const { bootstrapCrossSigning } = require('..')
-  // Empty is how shells and container files write "none".
-  const passphrase = process.env.RUST_CRYPTO_HELPER_PASSPHRASE || undefined
-  const serverKeys = file === undefined ? undefined : await readServerKeys(file)
-  return bootstrapCrossSigning(userId, deviceId, storePath, { passphrase, serverKeys })
-}
-
-async function main() {
-  const { values, positionals } = readCommandLine()
-  if (values.help) return console.log(HELP)
-  if (values.version) return console.log(version)
-  if (positionals.length !== 3) {
-    console.error(USAGE)
-    process.exitCode = 2
-    return
-  }
-  const [first, second, third] = /** @type {[string, string, string]} */ (positionals)
-  const file = values['server-keys']
-  try {
-    // No user ID is called that.
-    const result = first === 'verify' ? verify(second, third, file) : bootstrap(first, second, third, file)
-    console.log(JSON.stringify(await result))
-  } catch (error) {
-    const { code, message } = /** @type {Error & { code?: string }} */ (error)
-    console.error(`${code ?? 'INTERNAL'}: ${message}`)
-    process.exitCode = 1
-  }
-}
-
-void main()
+void main(process.argv.slice(2))
+  .catch(explain)
+  .then((code) => (process.exitCode = code))

@@ -33,10 +33,20 @@ const CLIENT = '/_matrix/client/v3'
 /** A homeserver that asks more often asks the same again and again. */
 const MOST_STAGES = 10
 
+// With Matrix Authentication Service, Synapse lets an administrator allow it. Otherwise it asks for a password.
+const BY_ADMINISTRATOR =
+  'ask an administrator. With Matrix Authentication Service: POST /_synapse/admin/v1/users/{userId}/_allow_cross_signing_' +
+  'replacement_without_uia. Otherwise: give the user a password (POST /_synapse/admin/v1/reset_password/{userId}), and call ' +
+  'again with reset, with the accessToken of a login of the user, and with an onUserInteractiveAuth that answers m.login.password'
+const WITHOUT_RESET = 'Do without reset: bring back the store, or restore the identity.'
 const WAYS_OUT =
-  'This homeserver does not let an application service replace an identity. Do without reset: bring back the ' +
-  'store, or restore the identity. Or update the homeserver (Synapse: 1.141 or newer). Or let an administrator allow it for ten ' +
-  'minutes with POST /_synapse/admin/v1/users/{userId}/_allow_cross_signing_replacement_without_uia'
+  `This homeserver does not let an application service replace an identity. ${WITHOUT_RESET} Or update the homeserver ` +
+  `(Synapse: 1.141 or newer). Or ${BY_ADMINISTRATOR}`
+const WAYS_OUT_OF_BOT = `This homeserver offers no way to authenticate, since the user has no password. ${WITHOUT_RESET} Or ${BY_ADMINISTRATOR}`
+const NO_LOGIN =
+  'The homeserver wants a login for the device keys, and refuses it. Update the homeserver (Synapse: 1.141 or newer). Or ' +
+  'switch experimental_features.msc3202_device_masquerading on. Or take MSC4190 device management ' +
+  '(io.element.msc4190) out of the registration of the application service'
 
 export class Homeserver {
   readonly #client: Client
@@ -178,7 +188,11 @@ export class Homeserver {
       isDummyTried ||= auth !== undefined
       auth ??= await this.#onUserInteractiveAuth?.(challenge)
       owner.signal?.throwIfAborted()
-      if (!auth) throw interactive(request, answer, adviceFor(challenge, isReplacement), challenge)
+      if (!auth) {
+        const isDeadEnd = isReplacement && challenge.flows.length === 0
+        const waysOut = this.#sender === 'bot' ? WAYS_OUT_OF_BOT : WAYS_OUT
+        throw interactive(request, answer, isDeadEnd ? waysOut : adviceFor(challenge), challenge)
+      }
     }
     const what = `the homeserver asked for interactive authentication more than ${MOST_STAGES} times`
     throw new MatrixRequestError({ method: 'POST', path }, what, { status: 401 })
@@ -203,7 +217,8 @@ export class Homeserver {
 
 /** What homeservers say of a device that does not exist. The user exists: the query about it was answered. */
 function isDeviceUnknown({ status, errcode }: Answer): boolean {
-  if (errcode === 'M_UNKNOWN_DEVICE') return true
+  // Synapse 1.140 and 1.141 have a prefix before it.
+  if (errcode?.endsWith('M_UNKNOWN_DEVICE')) return true
   // Synapse before 1.138, and continuwuity and tuwunel.
   return (status === 400 && errcode === 'M_EXCLUSIVE') || (status === 403 && errcode === 'M_FORBIDDEN')
 }
@@ -219,15 +234,10 @@ function hintFor(answer: Answer, { userId }: Owner): string {
 }
 
 function hintForLogin({ errcode }: Answer): string {
-  if (errcode !== 'M_APPSERVICE_LOGIN_UNSUPPORTED') return ''
-  return (
-    'The device keys are refused without a login. Update the homeserver (Synapse: 1.141 or newer), or take MSC4190 ' +
-    'device management out of the registration of the application service'
-  )
+  return errcode?.endsWith('M_APPSERVICE_LOGIN_UNSUPPORTED') ? NO_LOGIN : ''
 }
 
-function adviceFor({ flows, url }: UserInteractiveAuthChallenge, isReplacement: boolean): string {
-  if (flows.length === 0 && isReplacement) return WAYS_OUT
+function adviceFor({ flows, url }: UserInteractiveAuthChallenge): string {
   const stages = clip(flows.map((flow) => flow.stages.join(' and ')).join(', or ')) || 'none'
   const where = url === undefined ? '' : ` Or let a person approve it at ${clip(url)}, and call again.`
   return `It wants interactive authentication (stages: ${stages}). Give the publisher onUserInteractiveAuth.${where}`

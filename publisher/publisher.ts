@@ -54,7 +54,7 @@ export class CrossSigningPublisher {
    * homeserver has is never replaced (`IDENTITY_CONFLICT`).
    *
    * On a homeserver that does not read `device_id` in the query (Synapse before 1.141), the device keys are
-   * uploaded with the token of a login. That login ends other tokens of this device.
+   * uploaded with the token of a login.
    *
    * @param userId the full user ID, such as `@_ghost:example.org`
    * @param deviceId the ID of the user's device

@@ -1,6 +1,6 @@
 // The two ways in which a request reaches the homeserver: `fetch`, or the host's own client.
 
-import { Answer, clip, isObject, textOf } from './answer'
+import { Answer, clip, isObject } from './answer'
 import { MatrixRequestError } from './errors'
 
 export type Method = 'GET' | 'POST' | 'PUT'
@@ -144,10 +144,9 @@ function isNetworkError(error: unknown): boolean {
 function reasonOf(error: unknown): string {
   // In Jest and in other contexts, an error of Node.js is no instance of the `Error` there.
   const cause = isObject(error) && error.cause !== undefined ? error.cause : error
-  const { message, code }: { message?: unknown; code?: unknown } = isObject(cause)
-    ? cause
-    : { message: textOf(cause) }
+  // An object may have the request in it, with the token.
+  const { message, code }: { message?: unknown; code?: unknown } = isObject(cause) ? cause : {}
   // A connection that was refused at several addresses has a code alone.
-  const known = [message, code].find((part): part is string => typeof part === 'string' && part !== '')
-  return clip(known ?? (textOf(cause) || 'an unknown failure'))
+  const known = [message, code, cause].find((part): part is string => typeof part === 'string' && part !== '')
+  return clip(known ?? 'an unknown failure')
 }

@@ -13,13 +13,14 @@ const root = join(__dirname, '..')
  *
  * @param {string} folder
  * @param {string} what
+ * @param {...string} options
  */
-function install(folder, what) {
+function install(folder, what, ...options) {
   const lock = join(root, folder, 'package-lock.json')
   const installed = join(root, folder, 'node_modules', '.package-lock.json')
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return true
   console.log(`Installing ${what} from npm ...`)
-  const args = ['ci', '--prefix', folder, '--no-audit', '--no-fund', '--loglevel', 'error']
+  const args = ['ci', '--prefix', folder, '--no-audit', '--no-fund', '--loglevel', 'error', ...options]
   return (
     spawnSync('npm', args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' }).status === 0
   )
@@ -28,6 +29,11 @@ function install(folder, what) {
 /** What the tests talk to and run beside: another client, and a newer Node.js with an SQLite of its own. */
 function installPeers() {
   return install('__test__/e2e', 'matrix-js-sdk, and a Node.js that it runs on')
+}
+
+/** The hosts. Scripts of theirs would download binaries, and the tests have a binary of their own. */
+function installHosts() {
+  return install('__test__/hosts', 'the hosts of docs/hosts', '--ignore-scripts')
 }
 
 /**
@@ -54,4 +60,4 @@ function installPython(python, venv, packages, pipArguments = packages.split('\n
   return true
 }
 
-module.exports = { install, installPeers, installPython }
+module.exports = { install, installHosts, installPeers, installPython }

@@ -40,7 +40,7 @@ pub async fn bootstrap(request: Request) -> Result<Outcome> {
         move || {
             let folder =
                 store::resolve(&request.store_path).map_err(|error| error.about(&request.store_path))?;
-            Ok((folder, request.server_keys()?.map(Arc::new)))
+            Ok((folder, request.server_keys().map(Arc::new)))
         }
     })
     .await?;
@@ -113,7 +113,7 @@ fn bootstrap_ghost(
     };
     if !reset {
         match served {
-            Some(served) => homeserver::check_conflict(user_id, ghost.master_key().as_deref(), served)?,
+            Some(served) => homeserver::check_conflict(user_id, ghost.identity(), served)?,
             None => ghost.check_not_foreign()?,
         }
     }

@@ -7,9 +7,9 @@ use matrix_sdk_crypto::{
 };
 use ruma::{CanonicalJsonValue, canonical_json::to_canonical_value};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// The length of Ed25519 and Curve25519 keys, in bytes.
+/// The length of Ed25519 keys, in bytes.
 const KEY_LENGTH: usize = 32;
 
 /// The three public keys of a cross-signing identity.
@@ -26,6 +26,18 @@ impl PublicIdentity {
         is_same_key(&self.master_key, &other.master_key)
             && is_same_key(&self.self_signing_key, &other.self_signing_key)
             && is_same_key(&self.user_signing_key, &other.user_signing_key)
+    }
+
+    /// Whether nothing but the signatures differs.
+    pub fn has_same_content(&self, other: &Self) -> bool {
+        let content = |identity: &Self| {
+            let mut content = serde_json::to_value(identity).ok()?;
+            for key in content.as_object_mut()?.values_mut() {
+                key.as_object_mut()?.remove("signatures");
+            }
+            Some(content)
+        };
+        content(self).is_some_and(|content_of_self| Some(content_of_self) == content(other))
     }
 
     /// Checks that the master key vouches for the other two.
@@ -47,14 +59,19 @@ pub fn is_same_key(one: &CrossSigningKey, other: &CrossSigningKey) -> bool {
     (&one.user_id, &one.usage, &one.keys) == (&other.user_id, &other.usage, &other.keys)
 }
 
-/// vodozemac panics on an invalid Ed25519 key of padded length. Call this before a key is decoded.
+/// vodozemac panics on an invalid Ed25519 key of padded length. Call this before a key is decoded. Keys of
+/// other algorithms may have any length: the SDK decides whether it decodes them.
 pub fn check_key_lengths(key: &Value) -> Result<(), &'static str> {
     let keys = key.get("keys").and_then(Value::as_object);
-    let mut texts = keys.into_iter().flat_map(Map::values).filter_map(Value::as_str);
+    let mut texts = keys
+        .into_iter()
+        .flatten()
+        .filter(|(id, _)| id.starts_with("ed25519:"))
+        .filter_map(|(_, key)| key.as_str());
     if texts.all(|text| base64_decode(text).is_ok_and(|bytes| bytes.len() == KEY_LENGTH)) {
         Ok(())
     } else {
-        Err("a key in it is not 32 bytes in base64")
+        Err("an Ed25519 key in it is not 32 bytes in base64")
     }
 }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, ErrorCode, Result, clipped},
-    homeserver::ServerKeys,
+    homeserver::{Answer, ServerKeys},
 };
 
 /// How long a call waits for a store that somebody else has open. The caller may choose another time.
@@ -31,8 +31,8 @@ pub struct Options {
     pub passphrase: Option<Zeroizing<String>>,
     pub reset: bool,
     pub busy_timeout: Duration,
-    /// The answer to a `keys/query`, as JSON.
-    pub server_keys: Option<String>,
+    /// What the answer to a `keys/query` says about the user and the device.
+    pub server_keys: Option<Answer>,
 }
 
 impl Default for Options {
@@ -51,10 +51,10 @@ impl Request {
         })
     }
 
-    /// Parses the answer. This takes long if it is large, so it must not run on the JavaScript thread.
-    pub fn server_keys(&self) -> Result<Option<ServerKeys>> {
-        let json = self.options.server_keys.as_deref();
-        json.map(|json| ServerKeys::parse(json, &self.user_id, &self.device_id)).transpose()
+    /// Must not run on the JavaScript thread: many keys take long.
+    pub fn server_keys(&self) -> Option<ServerKeys> {
+        let answer = self.options.server_keys.as_ref()?;
+        Some(ServerKeys::parse(answer, &self.user_id, &self.device_id))
     }
 
     pub fn passphrase(&self) -> Option<&str> {

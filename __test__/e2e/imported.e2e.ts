@@ -1,65 +1,24 @@
 // Promise: on a real homeserver, a second device that imported the identity of the first, as the binding's
 // importSecretsFromSecretStorage does, is published like any other.
 
-import { type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface, type Interface } from 'node:readline'
 import { bootstrapCrossSigning, type KeysQueryAnswer, verifyPublished } from 'rust-crypto-helper'
-import { CrossSigningBootstrapper } from '../../examples/CrossSigningBootstrapper'
-import { ROOT, start } from '../support/processes'
+import { CrossSigningPublisher } from 'rust-crypto-helper/publisher'
+import { HostMachines } from '../support/host-machine'
 import { onlyKey } from '../support/signatures'
 import { temporaryFolder } from '../support/stores'
 import { AS_TOKEN, Synapse } from './support/synapse'
 
 const [FIRST, SECOND] = ['FIRST', 'SECOND']
 
-/** The binary of `__test__/host-machine`: the SDK of the binding. */
-class Host {
-  readonly #process: ChildProcess
-  readonly #answers: Interface
-
-  constructor() {
-    const binary = join(ROOT, '__test__', 'host-machine', 'target', 'debug', 'host-machine')
-    if (!existsSync(binary)) throw new Error(`${binary} is missing: run cargo build --locked in its folder`)
-    this.#process = start(binary, [])
-    this.#answers = createInterface({ input: this.#process.stdout! })
-  }
-
-  async ask<T>(command: string, parameters: object): Promise<T> {
-    const answered = once(this.#answers, 'line')
-    this.#process.stdin!.write(`${JSON.stringify({ command, ...parameters })}\n`)
-    const [line] = (await answered) as [string]
-    const { value, error } = JSON.parse(line) as { value: T; error?: string }
-    if (error !== undefined) throw new Error(`${command}: ${error}`)
-    return value
-  }
-
-  /** Opens a machine, and closes it when the work is done. */
-  async with<T>(
-    store: string,
-    user: string,
-    device: string,
-    work: (machine: { machine: number }) => Promise<T>,
-  ) {
-    const machine = await this.ask<{ machine: number }>('open', { store, user, device })
-    try {
-      return await work(machine)
-    } finally {
-      await this.ask('close', machine)
-    }
-  }
-}
-
 let synapse: Synapse
-let bootstrapper: CrossSigningBootstrapper
-const host = new Host()
+let publisher: CrossSigningPublisher
+const host = new HostMachines()
 let ghosts = 0
 
 beforeAll(async () => {
   synapse = await Synapse.start(join(temporaryFolder(), 'synapse'))
-  bootstrapper = new CrossSigningBootstrapper({ homeserverUrl: synapse.url, asToken: AS_TOKEN })
+  publisher = new CrossSigningPublisher({ homeserverUrl: synapse.url, asToken: AS_TOKEN })
 })
 
 afterAll(() => synapse.stop())
@@ -68,6 +27,21 @@ async function post<T = object>(path: string, userId: string, body: object, devi
   const { status, answer } = await synapse.tryRequest<T>('POST', path, userId, body, deviceId)
   expect({ path, status, answer }).toMatchObject({ path, status: 200 })
   return answer
+}
+
+/** Opens a machine, and closes it when the work is done. */
+async function withMachine<T>(
+  store: string,
+  user: string,
+  device: string,
+  work: (machine: { machine: number }) => Promise<T>,
+): Promise<T> {
+  const machine = await host.ask<{ machine: number }>('open', { store, user, device })
+  try {
+    return await work(machine)
+  } finally {
+    await host.ask('close', machine)
+  }
 }
 
 interface Imported {
@@ -81,13 +55,13 @@ interface Imported {
 async function importOnSecond(): Promise<Imported> {
   const userId = await synapse.registerGhost(`_ghost_${ghosts++}`)
   const [firstStore, store] = [join(temporaryFolder(), 'first'), join(temporaryFolder(), 'second')]
-  const first = await bootstrapper.bootstrap(userId, FIRST, firstStore)
-  const keys = await host.with(firstStore, userId, FIRST, (machine) =>
+  const first = await publisher.publish(userId, FIRST, firstStore)
+  const keys = await withMachine(firstStore, userId, FIRST, (machine) =>
     host.ask<object>('exportCrossSigning', machine),
   )
 
-  await bootstrapper.ensureDevice(userId, SECOND)
-  await host.with(store, userId, SECOND, async (machine) => {
+  await synapse.makeDevice(userId, SECOND)
+  await withMachine(store, userId, SECOND, async (machine) => {
     const upload = await host.ask<object>('keysToUpload', machine)
     await post('/keys/upload', userId, upload, SECOND)
     const answer = await synapse.queryKeys(userId)
@@ -113,7 +87,7 @@ function expectVerified({ userId, first }: Imported, served: KeysQueryAnswer): v
 test('the homeserver accepts the payloads, and the device is verified', async () => {
   const imported = await importOnSecond()
   const { userId, store, first } = imported
-  const before = await bootstrapper.queryKeys(userId)
+  const before = await synapse.queryKeys(userId)
   expect(verifyPublished(userId, SECOND, before)).toMatchObject({ problem: 'DEVICE_NOT_SIGNED' })
 
   const payloads = await bootstrapCrossSigning(userId, SECOND, store)
@@ -125,14 +99,14 @@ test('the homeserver accepts the payloads, and the device is verified', async ()
   const auth = { type: 'm.login.dummy' }
   await post('/keys/device_signing/upload', userId, { ...payloads.upload_keys, auth })
   expect(await post('/keys/signatures/upload', userId, payloads.upload_signatures)).toEqual({ failures: {} })
-  expectVerified(imported, await bootstrapper.queryKeys(userId))
+  expectVerified(imported, await synapse.queryKeys(userId))
 })
 
 test('with serverKeys, the signature is all that is missing, and then nothing', async () => {
   const imported = await importOnSecond()
   const { userId, store } = imported
   const call = async () => {
-    const serverKeys = await bootstrapper.queryKeys(userId)
+    const serverKeys = await synapse.queryKeys(userId)
     return bootstrapCrossSigning(userId, SECOND, store, { serverKeys })
   }
 
@@ -140,5 +114,5 @@ test('with serverKeys, the signature is all that is missing, and then nothing', 
   expect(payloads).toMatchObject({ status: 'resumed', missing: ['upload_signatures'], warnings: [] })
   expect(await post('/keys/signatures/upload', userId, payloads.upload_signatures)).toEqual({ failures: {} })
   await expect(call()).resolves.toMatchObject({ status: 'published', missing: [], warnings: [] })
-  expectVerified(imported, await bootstrapper.queryKeys(userId))
+  expectVerified(imported, await synapse.queryKeys(userId))
 })

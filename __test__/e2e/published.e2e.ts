@@ -11,7 +11,7 @@ import {
   type UnverifiedDevice,
   verifyPublished,
 } from 'rust-crypto-helper'
-import { CrossSigningBootstrapper } from '../../examples/CrossSigningBootstrapper'
+import { CrossSigningPublisher } from 'rust-crypto-helper/publisher'
 import { type Cell, CELLS, prepare, type Scene, type Upload, withoutIdentity } from '../support/decisions'
 import { type SignedObject, SigningKey } from '../support/published'
 import { onlyKey } from '../support/signatures'
@@ -22,6 +22,7 @@ import { AS_TOKEN, Synapse } from './support/synapse'
 
 const DEVICE_ID = 'GHOSTDEVICE'
 const QUERY = '/keys/query'
+const DEVICE = `/devices/${DEVICE_ID}`
 const PATHS = {
   upload_device_keys: '/keys/upload',
   upload_keys: '/keys/device_signing/upload',
@@ -29,21 +30,22 @@ const PATHS = {
 } as const
 
 let synapse: Synapse
-let direct: CrossSigningBootstrapper
+let direct: CrossSigningPublisher
 let proxy: Proxy
-let bootstrapper: CrossSigningBootstrapper
+/** Through the proxy, and without retries: a test sees each failure. */
+let publisher: CrossSigningPublisher
 let ghosts = 0
 
 beforeAll(async () => {
   synapse = await Synapse.start(join(temporaryFolder(), 'synapse'))
-  direct = new CrossSigningBootstrapper({ homeserverUrl: synapse.url, asToken: AS_TOKEN })
+  direct = new CrossSigningPublisher({ homeserverUrl: synapse.url, asToken: AS_TOKEN })
 })
 
 afterAll(() => synapse.stop())
 
 beforeEach(async () => {
   proxy = await Proxy.start(synapse.url)
-  bootstrapper = new CrossSigningBootstrapper({ homeserverUrl: proxy.url, asToken: AS_TOKEN })
+  publisher = new CrossSigningPublisher({ homeserverUrl: proxy.url, asToken: AS_TOKEN, maxRetries: 0 })
 })
 
 afterEach(() => proxy.stop())
@@ -57,6 +59,19 @@ function requests(): string[] {
   return proxy.seen.splice(0).map(({ path }) => path.replace('/_matrix/client/v3', ''))
 }
 
+/** The requests that send what is missing. The first upload of device keys tells that there is no device. */
+function uploads(missing: Upload[], hasDevice: boolean): string[] {
+  if (missing.length === 0) return []
+  const { upload_device_keys: keys } = PATHS
+  const isDeviceNew = missing.includes('upload_device_keys')
+  // New device keys carry the signature.
+  const others = missing.filter(
+    (upload) => upload !== 'upload_device_keys' && !(isDeviceNew && upload === 'upload_signatures'),
+  )
+  const device = isDeviceNew ? (hasDevice ? [keys] : [keys, DEVICE, keys]) : []
+  return [...device, ...others.map((upload) => PATHS[upload]), QUERY]
+}
+
 /** Makes the homeserver serve what a scene says, with the requests of a client. */
 async function publish(userId: string, { device, identity }: Scene['serves']): Promise<void> {
   const post = async (path: string, body: object, deviceId?: string) => {
@@ -65,7 +80,7 @@ async function publish(userId: string, { device, identity }: Scene['serves']): P
     return answer
   }
   if (device) {
-    await direct.ensureDevice(userId, DEVICE_ID)
+    await synapse.makeDevice(userId, DEVICE_ID)
     await post(PATHS.upload_device_keys, { device_keys: device }, DEVICE_ID)
   }
   if (!identity) return
@@ -93,7 +108,7 @@ describe('each decision', () => {
     const before =
       cell.store === 'nothing' ? undefined : readFileSync(join(store, 'matrix-sdk-crypto.sqlite3'))
 
-    const call = bootstrapper.bootstrap(userId, DEVICE_ID, store, { reset })
+    const call = publisher.publish(userId, DEVICE_ID, store, { reset })
     if (cell.outcome === 'IDENTITY_CONFLICT' && !reset) {
       await expect(call).rejects.toMatchObject({ code: 'IDENTITY_CONFLICT' })
       expect(requests()).toEqual([QUERY])
@@ -103,19 +118,24 @@ describe('each decision', () => {
       return
     }
 
+    if (cell.warnings.includes('DEVICE_KEYS_DIFFER')) {
+      await expect(call).rejects.toMatchObject({ name: 'NotPublishedError', problem: 'DEVICE_KEYS_DIFFER' })
+      expect(requests()).toEqual([QUERY])
+      expect(await synapse.queryKeys(userId)).toEqual(served)
+      return
+    }
+
     const payloads = await call
     const missing = reset ? cell.afterReset : cell.missing
     expect(payloads.status).toBe(reset ? 'created' : cell.outcome)
     expect(payloads.missing).toEqual(missing)
     expect(payloads.warnings!.map(({ code }) => code)).toEqual(cell.warnings)
-    const device = serves.device ? [] : [`/devices/${DEVICE_ID}`]
-    const sent = missing.length > 0 ? [...device, ...missing.map((upload) => PATHS[upload]), QUERY] : []
-    expect(requests()).toEqual([QUERY, ...sent])
+    expect(requests()).toEqual([QUERY, ...uploads(missing, false)])
     await expectServed(userId, payloads)
     if (identity && !reset) expect(payloads.upload_keys).toEqual(identity)
 
     // From now on a run sends the query and nothing else.
-    await expect(bootstrapper.bootstrap(userId, DEVICE_ID, store)).resolves.toMatchObject({
+    await expect(publisher.publish(userId, DEVICE_ID, store)).resolves.toMatchObject({
       status: 'published',
     })
     expect(requests()).toEqual([QUERY])
@@ -124,7 +144,7 @@ describe('each decision', () => {
 
 /** Checks that the homeserver serves the identity of the payloads and the device that it has signed. */
 async function expectServed(userId: string, { upload_keys }: CrossSigningBootstrap): Promise<void> {
-  const served = await direct.queryKeys(userId)
+  const served = await synapse.queryKeys(userId)
   expect(served.master_keys?.[userId]).toMatchObject({ keys: upload_keys.master_key.keys })
   expect(verifyPublished(userId, DEVICE_ID, served)).toEqual({
     verified: true,
@@ -133,30 +153,31 @@ async function expectServed(userId: string, { upload_keys }: CrossSigningBootstr
 }
 
 describe('an interrupted run', () => {
-  test.each<[after: number, lost: boolean, then: Upload[]]>([
-    [0, false, ['upload_device_keys', 'upload_keys', 'upload_signatures']],
-    [0, true, ['upload_keys', 'upload_signatures']],
-    [1, false, ['upload_keys', 'upload_signatures']],
+  // The requests are: the query, an upload that tells that there is no device, the device, the device keys, the
+  // identity, and the query.
+  test.each<[request: number, lost: boolean, then: Upload[], hasDevice: boolean]>([
+    [1, false, ['upload_device_keys', 'upload_keys', 'upload_signatures'], false],
+    [2, false, ['upload_device_keys', 'upload_keys', 'upload_signatures'], false],
+    [2, true, ['upload_device_keys', 'upload_keys', 'upload_signatures'], true],
+    [3, false, ['upload_device_keys', 'upload_keys', 'upload_signatures'], true],
+    [3, true, ['upload_keys', 'upload_signatures'], true],
+    [4, false, ['upload_keys', 'upload_signatures'], true],
     // The device keys have the signature in them. With the identity, everything is there.
-    [1, true, []],
-    [2, false, []],
-    [2, true, []],
+    [4, true, [], true],
+    [5, true, [], true],
   ])(
-    'stops after %i uploads (the homeserver got the next one: %j), and the next run sends %j',
-    async (after, lost, then) => {
+    'stops at request %i (the homeserver got it: %j), and the next run sends %j',
+    async (request, lost, then, hasDevice) => {
       const userId = await newGhost()
       const store = join(temporaryFolder(), 'store')
-      const uploads = Object.values(PATHS).map((path) => `/_matrix/client/v3${path}`)
-      proxy.fate = (_, { path }) => (path === uploads[after] ? (lost ? 'lost' : 'cut') : undefined)
-      await expect(bootstrapper.bootstrap(userId, DEVICE_ID, store)).rejects.toThrow(/: no answer: /)
-      expect(requests()).toHaveLength(3 + after)
+      proxy.fate = (n) => (n === request ? (lost ? 'lost' : 'cut') : undefined)
+      await expect(publisher.publish(userId, DEVICE_ID, store)).rejects.toThrow(/: no answer: /)
+      expect(requests()).toHaveLength(request + 1)
 
       proxy.fate = () => undefined
-      const payloads = await bootstrapper.bootstrap(userId, DEVICE_ID, store)
+      const payloads = await publisher.publish(userId, DEVICE_ID, store)
       expect(payloads.missing).toEqual(then)
-      const device = after === 0 && !lost ? [`/devices/${DEVICE_ID}`] : []
-      const sent = then.length > 0 ? [...device, ...then.map((upload) => PATHS[upload]), QUERY] : []
-      expect(requests()).toEqual([QUERY, ...sent])
+      expect(requests()).toEqual([QUERY, ...uploads(then, hasDevice)])
       await expectServed(userId, payloads)
     },
   )
@@ -167,25 +188,25 @@ describe('an interrupted run', () => {
     const { store, serves } = await prepare(cell, userId, DEVICE_ID, temporaryFolder())
     await publish(userId, serves)
     proxy.fate = (_, { path }) => (path.endsWith(PATHS.upload_signatures) ? 'cut' : undefined)
-    await expect(bootstrapper.bootstrap(userId, DEVICE_ID, store)).rejects.toThrow(/: no answer: /)
+    await expect(publisher.publish(userId, DEVICE_ID, store)).rejects.toThrow(/: no answer: /)
     proxy.fate = () => undefined
     requests()
-    await bootstrapper.bootstrap(userId, DEVICE_ID, store)
+    await publisher.publish(userId, DEVICE_ID, store)
     expect(requests()).toEqual([QUERY, PATHS.upload_signatures, QUERY])
   })
 
   test('with reset makes the next call fail without reset, and is completed by a call with reset', async () => {
     const userId = await newGhost()
     const store = join(temporaryFolder(), 'store')
-    const first = await bootstrapper.bootstrap(userId, DEVICE_ID, store, { passphrase: 'secret' })
+    const first = await publisher.publish(userId, DEVICE_ID, store, { passphrase: 'secret' })
     proxy.fate = (_, { path }) => (path.endsWith(PATHS.upload_keys) ? 'cut' : undefined)
     const options = { passphrase: 'secret', reset: true }
-    await expect(bootstrapper.bootstrap(userId, DEVICE_ID, store, options)).rejects.toThrow(/: no answer: /)
+    await expect(publisher.publish(userId, DEVICE_ID, store, options)).rejects.toThrow(/: no answer: /)
     proxy.fate = () => undefined
-    const again = bootstrapper.bootstrap(userId, DEVICE_ID, store, { passphrase: 'secret' })
+    const again = publisher.publish(userId, DEVICE_ID, store, { passphrase: 'secret' })
     await expect(again).rejects.toMatchObject({ code: 'IDENTITY_CONFLICT' })
     await expectServed(userId, first)
-    await expectServed(userId, await bootstrapper.bootstrap(userId, DEVICE_ID, store, options))
+    await expectServed(userId, await publisher.publish(userId, DEVICE_ID, store, options))
   })
 })
 
@@ -196,15 +217,15 @@ describe('a homeserver that does not serve what was uploaded', () => {
     ['device keys and signatures', ['upload_device_keys', 'upload_signatures'], 'NO_DEVICE'],
     ['the identity and signatures', ['upload_keys', 'upload_signatures'], 'NO_MASTER_KEY'],
     ['all of it', ['upload_device_keys', 'upload_keys', 'upload_signatures'], 'NO_DEVICE'],
-  ])('drops %s: the example rejects', async (_, dropped, problem) => {
+  ])('drops %s: an error', async (_, dropped, problem) => {
     const [userId, store] = [await newGhost(), join(temporaryFolder(), 'store')]
     proxy.fate = (_, { path }) => (dropped.some((upload) => path.endsWith(PATHS[upload])) ? done : undefined)
-    await expect(bootstrapper.bootstrap(userId, DEVICE_ID, store)).rejects.toMatchObject({
+    await expect(publisher.publish(userId, DEVICE_ID, store)).rejects.toMatchObject({
       name: 'NotPublishedError',
       problem,
     })
     proxy.fate = () => undefined
-    await expectServed(userId, await bootstrapper.bootstrap(userId, DEVICE_ID, store))
+    await expectServed(userId, await publisher.publish(userId, DEVICE_ID, store))
   })
 
   test('serves another identity, with all signatures: the error names both', async () => {
@@ -220,7 +241,7 @@ describe('a homeserver that does not serve what was uploaded', () => {
       }
       return { ...answer, body: JSON.stringify(body) }
     }
-    const error = await bootstrapper.bootstrap(userId, DEVICE_ID, store).catch((error: unknown) => error)
+    const error = await publisher.publish(userId, DEVICE_ID, store).catch((error: unknown) => error)
     expect(error).toMatchObject({ name: 'NotPublishedError', problem: 'OTHER_IDENTITY' })
     const [, theirs] = onlyKey(other.upload_keys.master_key)
     const { upload_keys } = await bootstrapCrossSigning(userId, DEVICE_ID, store)
@@ -228,16 +249,16 @@ describe('a homeserver that does not serve what was uploaded', () => {
       expect((error as Error).message).toContain(key)
   })
 
-  test('serves a key without its signature: the example rejects, even if there is nothing to upload', async () => {
+  test('serves a key without its signature: an error, even if there is nothing to upload', async () => {
     const [userId, store] = [await newGhost(), join(temporaryFolder(), 'store')]
-    await bootstrapper.bootstrap(userId, DEVICE_ID, store)
+    await publisher.publish(userId, DEVICE_ID, store)
     proxy.rewrite = ({ path }, answer) => {
       if (!path.endsWith(QUERY)) return answer
       const body = JSON.parse(answer.body) as Answer
       body.self_signing_keys![userId]!.signatures = {}
       return { ...answer, body: JSON.stringify(body) }
     }
-    await expect(bootstrapper.bootstrap(userId, DEVICE_ID, store)).rejects.toMatchObject({
+    await expect(publisher.publish(userId, DEVICE_ID, store)).rejects.toMatchObject({
       name: 'NotPublishedError',
       problem: 'SELF_SIGNING_KEY_NOT_SIGNED',
     })
@@ -259,7 +280,7 @@ interface State {
   says: UnverifiedDevice['problem'] | 'verified'
 }
 
-const all = (userId: string) => direct.bootstrap(userId, DEVICE_ID, join(temporaryFolder(), 'store'))
+const all = (userId: string) => direct.publish(userId, DEVICE_ID, join(temporaryFolder(), 'store'))
 
 async function plain(userId: string, only: 'device' | 'identity' | 'both'): Promise<void> {
   const payloads = await bootstrapCrossSigning(userId, DEVICE_ID, join(temporaryFolder(), 'store'))
@@ -288,7 +309,7 @@ const STATES: State[] = [
     state: 'published, then replaced by reset',
     make: async (userId) => {
       const store = join(temporaryFolder(), 'store')
-      for (const reset of [false, true]) await direct.bootstrap(userId, DEVICE_ID, store, { reset })
+      for (const reset of [false, true]) await direct.publish(userId, DEVICE_ID, store, { reset })
     },
     says: 'verified',
   },
@@ -313,9 +334,9 @@ const STATES: State[] = [
     state: 'a reset that stopped before the signatures',
     make: async (userId) => {
       const store = join(temporaryFolder(), 'store')
-      await direct.bootstrap(userId, DEVICE_ID, store)
+      await direct.publish(userId, DEVICE_ID, store)
       const payloads = await bootstrapCrossSigning(userId, DEVICE_ID, store, { reset: true })
-      await direct.upload(userId, DEVICE_ID, { ...payloads, missing: ['upload_keys'] })
+      await synapse.request('POST', PATHS.upload_keys, userId, payloads.upload_keys)
     },
     says: 'DEVICE_NOT_SIGNED',
   },

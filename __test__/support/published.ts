@@ -53,19 +53,21 @@ export class Ghost {
   readonly master: SignedObject
   readonly selfSigning: SignedObject
   readonly userSigning: SignedObject
+  readonly userId: string
 
-  constructor() {
+  constructor(userId = USER_ID) {
+    this.userId = userId
     const { device, master, selfSigning } = this.keys
     const crossSigning = (usage: string, { publicKey }: SigningKey): SignedObject => {
       return {
-        user_id: USER_ID,
+        user_id: userId,
         usage: [usage],
         keys: { [`ed25519:${publicKey}`]: publicKey },
         signatures: {},
       }
     }
     this.device = {
-      user_id: USER_ID,
+      user_id: userId,
       device_id: DEVICE_ID,
       algorithms: ['m.olm.v1.curve25519-aes-sha2', 'm.megolm.v1.aes-sha2'],
       keys: {
@@ -85,19 +87,19 @@ export class Ghost {
     const { device, master, selfSigning } = this.keys
     for (const object of [this.device, this.master, this.selfSigning, this.userSigning])
       object.signatures = {}
-    device.sign(this.device, `ed25519:${DEVICE_ID}`)
-    selfSigning.sign(this.device)
-    device.sign(this.master, `ed25519:${DEVICE_ID}`)
-    master.sign(this.selfSigning)
-    master.sign(this.userSigning)
+    device.sign(this.device, `ed25519:${DEVICE_ID}`, this.userId)
+    selfSigning.sign(this.device, undefined, this.userId)
+    device.sign(this.master, `ed25519:${DEVICE_ID}`, this.userId)
+    master.sign(this.selfSigning, undefined, this.userId)
+    master.sign(this.userSigning, undefined, this.userId)
   }
 
   answer(): KeysQueryAnswer & Record<string, unknown> {
     return {
-      device_keys: { [USER_ID]: { [DEVICE_ID]: this.device } },
-      master_keys: { [USER_ID]: this.master },
-      self_signing_keys: { [USER_ID]: this.selfSigning },
-      user_signing_keys: { [USER_ID]: this.userSigning },
+      device_keys: { [this.userId]: { [DEVICE_ID]: this.device } },
+      master_keys: { [this.userId]: this.master },
+      self_signing_keys: { [this.userId]: this.selfSigning },
+      user_signing_keys: { [this.userId]: this.userSigning },
       failures: {},
     }
   }

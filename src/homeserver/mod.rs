@@ -2,11 +2,13 @@
 //! clients.
 
 mod comparison;
+mod conflict;
 mod server_keys;
 mod verdict;
 
 pub use self::{
-    comparison::{Comparison, Upload, Warning, check_conflict, compare},
-    server_keys::ServerKeys,
+    comparison::{Comparison, Upload, Warning, compare},
+    conflict::check_conflict,
+    server_keys::{Answer, Record, ServerKeys},
     verdict::verdict,
 };

@@ -1,101 +1,109 @@
 //! What the homeserver serves about a user: the answer to `POST /_matrix/client/v3/keys/query`. Nothing
 //! in it is trusted, not even that it is about the user.
 
-use std::fmt::Display;
-
 use matrix_sdk_crypto::types::{DeviceKeys, MasterPubkey, SelfSigningPubkey, UserSigningPubkey};
 use ruma::{DeviceId, UserId};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::{
-    error::{Error, ErrorCode, Result, clipped},
-    keys::{PublicIdentity, check_key_lengths},
-};
+use crate::keys::{PublicIdentity, check_key_lengths};
 
-/// The size limit of an answer, in bytes. One device takes about one kilobyte.
-const LONGEST: usize = 16 * 1024 * 1024;
-
-/// The keys of one user and of one device of this user. A key that is not served is `None`.
-pub struct ServerKeys {
-    pub device: Option<DeviceKeys>,
-    pub master_key: Option<MasterPubkey>,
-    pub self_signing_key: Option<SelfSigningPubkey>,
+/// What an answer says about one user and one device of this user. A record that is not there is `None`.
+#[derive(Clone, Default)]
+pub struct Answer {
+    pub device: Option<Record>,
+    pub master_key: Option<Record>,
+    pub self_signing_key: Option<Record>,
     /// A homeserver serves it only to its own user.
-    pub user_signing_key: Option<UserSigningPubkey>,
+    pub user_signing_key: Option<Record>,
+}
+
+/// A record as it was served. It may be any JSON.
+#[derive(Clone)]
+pub struct Record {
+    /// With a defect, the value lacks something.
+    pub value: Value,
+    /// Why clients cannot read the record, if it is known already.
+    pub defect: Option<&'static str>,
+}
+
+/// The keys of one user and of one device of this user.
+pub struct ServerKeys {
+    pub device: Served<DeviceKeys>,
+    /// The IDs of the keys with which the user has signed the device, without the key of the device
+    /// itself. The device may be unreadable otherwise.
+    pub signers: Vec<String>,
+    pub master_key: Served<MasterPubkey>,
+    pub self_signing_key: Served<SelfSigningPubkey>,
+    pub user_signing_key: Served<UserSigningPubkey>,
+}
+
+pub enum Served<T> {
+    Absent,
+    /// Something is there that clients do not take for a key or a device, for this reason.
+    Unreadable(String),
+    Readable(T),
 }
 
 impl ServerKeys {
-    pub fn parse(json: &str, user_id: &UserId, device_id: &DeviceId) -> Result<Self> {
-        if json.len() > LONGEST {
-            return Err(invalid("", format_args!("it is longer than {LONGEST} bytes")));
+    pub fn parse(answer: &Answer, user_id: &UserId, device_id: &DeviceId) -> Self {
+        Self {
+            device: Served::read(answer.device.as_ref()),
+            signers: signers(answer.device.as_ref(), user_id, device_id),
+            master_key: Served::of_key(answer.master_key.as_ref()),
+            self_signing_key: Served::of_key(answer.self_signing_key.as_ref()),
+            user_signing_key: Served::of_key(answer.user_signing_key.as_ref()),
         }
-        let Value::Object(answer) = serde_json::from_str(json).map_err(|error| invalid("", error))? else {
-            return Err(invalid("", "it is not an object"));
-        };
-
-        // An answer without this user does not mean that the homeserver has no keys of this user.
-        let failures = object(&answer, "failures")?;
-        if failures.is_some_and(|failures| failures.contains_key(user_id.server_name().as_str())) {
-            return Err(invalid(".failures", format_args!("{} did not answer", user_id.server_name())));
-        }
-        let devices = object(&answer, "device_keys")?.and_then(|users| users.get(user_id.as_str()));
-        let Some(Value::Object(devices)) = devices else {
-            return Err(invalid(".device_keys", format_args!("it has no devices of {user_id}")));
-        };
-
-        let user = user_id.as_str();
-        Ok(Self {
-            device: devices
-                .get(device_id.as_str())
-                .map(|device| read(&format!(".device_keys[{user:?}][{device_id:?}]"), device))
-                .transpose()?,
-            master_key: key(&answer, "master_keys", user)?,
-            self_signing_key: key(&answer, "self_signing_keys", user)?,
-            user_signing_key: key(&answer, "user_signing_keys", user)?,
-        })
     }
 
     /// The served identity, if all three of its keys are served.
     pub fn identity(&self) -> Option<PublicIdentity> {
         Some(PublicIdentity {
-            master_key: self.master_key.as_ref()?.as_ref().clone(),
-            self_signing_key: self.self_signing_key.as_ref()?.as_ref().clone(),
-            user_signing_key: self.user_signing_key.as_ref()?.as_ref().clone(),
+            master_key: self.master_key.readable()?.as_ref().clone(),
+            self_signing_key: self.self_signing_key.readable()?.as_ref().clone(),
+            user_signing_key: self.user_signing_key.readable()?.as_ref().clone(),
         })
     }
 }
 
-fn object<'a>(answer: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Map<String, Value>>> {
-    match answer.get(name) {
-        None => Ok(None),
-        Some(Value::Object(object)) => Ok(Some(object)),
-        Some(_) => Err(invalid(&format!(".{name}"), "it is not an object")),
+impl<T: DeserializeOwned> Served<T> {
+    fn read(record: Option<&Record>) -> Self {
+        let Some(Record { value, defect }) = record else { return Self::Absent };
+        if let Some(defect) = defect {
+            return Self::Unreadable((*defect).to_owned());
+        }
+        if !value.is_object() {
+            return Self::Unreadable("it is not an object".to_owned());
+        }
+        if let Err(what) = check_key_lengths(value) {
+            return Self::Unreadable(what.to_owned());
+        }
+        match T::deserialize(value) {
+            Ok(readable) => Self::Readable(readable),
+            Err(error) => Self::Unreadable(error.to_string()),
+        }
+    }
+
+    /// Some homeservers write null for a key that they do not have.
+    fn of_key(record: Option<&Record>) -> Self {
+        Self::read(record.filter(|record| !record.value.is_null()))
     }
 }
 
-fn key<T: DeserializeOwned>(answer: &Map<String, Value>, name: &str, user: &str) -> Result<Option<T>> {
-    object(answer, name)?
-        .and_then(|users| users.get(user))
-        .map(|key| read(&format!(".{name}[{user:?}]"), key))
-        .transpose()
+impl<T> Served<T> {
+    pub fn readable(&self) -> Option<&T> {
+        match self {
+            Self::Readable(readable) => Some(readable),
+            Self::Absent | Self::Unreadable(_) => None,
+        }
+    }
 }
 
-fn read<T: DeserializeOwned>(place: &str, value: &Value) -> Result<T> {
-    check_key_lengths(value).map_err(|what| invalid(place, what))?;
-    T::deserialize(value).map_err(|error| invalid(place, error))
-}
-
-fn invalid(place: &str, what: impl Display) -> Error {
-    Error::new(
-        ErrorCode::InvalidArgument,
-        format!(
-            "serverKeys{} is not what POST /_matrix/client/v3/keys/query answers for this user: {}. Give the whole \
-             body of the answer",
-            clipped(place),
-            clipped(&what.to_string())
-        ),
-    )
+fn signers(device: Option<&Record>, user_id: &UserId, device_id: &DeviceId) -> Vec<String> {
+    let signatures =
+        device.and_then(|device| device.value.get("signatures")?.get(user_id.as_str())?.as_object());
+    let ids = signatures.into_iter().flat_map(|signatures| signatures.keys());
+    ids.filter(|id| id.split_once(':').is_some_and(|(_, name)| name != device_id.as_str())).cloned().collect()
 }
 
 #[cfg(test)]
@@ -105,36 +113,55 @@ mod tests {
 
     use super::*;
 
-    fn parse(answer: &Value) -> Result<ServerKeys> {
-        ServerKeys::parse(&answer.to_string(), user_id!("@_ghost:example.org"), device_id!("GHOSTDEVICE"))
+    fn parse(device: Value) -> ServerKeys {
+        let device = Some(Record { value: device, defect: None });
+        let answer = Answer { device, ..Answer::default() };
+        ServerKeys::parse(&answer, user_id!("@_ghost:example.org"), device_id!("GHOSTDEVICE"))
     }
 
     #[test]
-    fn an_answer_without_the_user_is_not_an_answer_without_keys() {
-        assert!(parse(&json!({ "device_keys": { "@_ghost:example.org": {} } })).is_ok());
-        for (answer, place) in [
-            (json!([]), "serverKeys "),
-            (json!({}), "serverKeys.device_keys "),
-            (json!({ "errcode": "M_FORBIDDEN", "error": "no" }), "serverKeys.device_keys "),
-            (json!({ "device_keys": { "@other:example.org": {} } }), "serverKeys.device_keys "),
-            (
-                json!({
-                    "device_keys": { "@_ghost:example.org": {} },
-                    "failures": { "example.org": {} },
-                }),
-                "serverKeys.failures ",
-            ),
-            (
-                json!({
-                    "device_keys": { "@_ghost:example.org": {} },
-                    "master_keys": { "@_ghost:example.org": { "usage": ["master"] } },
-                }),
-                "serverKeys.master_keys[\"@_ghost:example.org\"] ",
-            ),
-        ] {
-            let error = parse(&answer).err().unwrap();
-            assert_eq!(error.code, ErrorCode::InvalidArgument);
-            assert!(error.message.starts_with(place), "{}", error.message);
-        }
+    fn signers_are_found_on_a_device_that_is_unreadable() {
+        let served = parse(json!({ "signatures": {
+            "@_ghost:example.org": {
+                "ed25519:GHOSTDEVICE": "?",
+                "ed25519:other": "?",
+                "new:GHOSTDEVICE": "?",
+                "new:another": 7,
+                "nonsense": "?",
+            },
+            "@other:example.org": { "ed25519:third": "?" },
+        } }));
+        assert!(matches!(served.device, Served::Unreadable(_)));
+        assert_eq!(served.signers, ["ed25519:other", "new:another"]);
+    }
+
+    #[test]
+    fn a_null_is_a_device_and_not_a_key() {
+        let null = || Some(Record { value: Value::Null, defect: None });
+        let served = ServerKeys::parse(
+            &Answer {
+                device: null(),
+                master_key: null(),
+                self_signing_key: null(),
+                user_signing_key: null(),
+            },
+            user_id!("@_ghost:example.org"),
+            device_id!("GHOSTDEVICE"),
+        );
+        assert!(matches!(served.device, Served::Unreadable(_)));
+        assert!(matches!(served.master_key, Served::Absent));
+        assert!(matches!(served.self_signing_key, Served::Absent));
+        assert!(matches!(served.user_signing_key, Served::Absent));
+    }
+
+    #[test]
+    fn what_another_parser_would_refuse_is_unreadable() {
+        let key =
+            json!({ "user_id": "@_ghost:example.org", "usage": ["master"], "keys": {}, "signatures": {} });
+        let read = |value: &Value, defect| {
+            Served::<MasterPubkey>::read(Some(&Record { value: value.clone(), defect }))
+        };
+        assert!(matches!(read(&key, None), Served::Readable(_)));
+        assert!(matches!(read(&key, Some("a defect")), Served::Unreadable(why) if why == "a defect"));
     }
 }

@@ -4,8 +4,8 @@ use matrix_sdk_crypto::SignatureError;
 use ruma::{DeviceId, UserId};
 use serde::Serialize;
 
-use super::server_keys::ServerKeys;
-use crate::keys::check_signed_by_key;
+use super::server_keys::{Served, ServerKeys};
+use crate::{error::clipped, keys::check_signed_by_key};
 
 /// Why a client shows a red shield for a device. JavaScript sees it as `VerificationProblem`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,23 +37,14 @@ pub fn verdict(user_id: &UserId, device_id: &DeviceId, served: &ServerKeys) -> V
 /// Applies the rules of the Matrix SDK for another user's device, in the order of the SDK. Returns the
 /// master key in unpadded base64.
 fn verify(user_id: &UserId, device_id: &DeviceId, served: &ServerKeys) -> Result<String, (Problem, String)> {
-    let device = served.device.as_ref().ok_or_else(|| {
-        (
-            Problem::NoDevice,
-            format!("the homeserver serves no device {device_id} of {user_id}: upload its keys"),
-        )
+    let device = there(&served.device, Problem::NoDevice, || {
+        (format!("device {device_id} of {user_id}"), "its keys")
     })?;
-    let master_key = served.master_key.as_ref().ok_or_else(|| {
-        (
-            Problem::NoMasterKey,
-            format!("the homeserver serves no master key of {user_id}: upload the identity"),
-        )
+    let master_key = there(&served.master_key, Problem::NoMasterKey, || {
+        (format!("master key of {user_id}"), "the identity")
     })?;
-    let self_signing_key = served.self_signing_key.as_ref().ok_or_else(|| {
-        (
-            Problem::NoSelfSigningKey,
-            format!("the homeserver serves no self-signing key of {user_id}: upload the identity"),
-        )
+    let self_signing_key = there(&served.self_signing_key, Problem::NoSelfSigningKey, || {
+        (format!("self-signing key of {user_id}"), "the identity")
     })?;
 
     for (what, id) in [
@@ -75,23 +66,21 @@ fn verify(user_id: &UserId, device_id: &DeviceId, served: &ServerKeys) -> Result
         ));
     }
 
-    let device_name = format!("the device {device_id} of {user_id}");
     device.check_self_signature().map_err(|error| {
-        broken(Problem::DeviceNotSigned, &error, &format!("{device_name} is not signed by itself"))
+        let object = format!("the device {device_id} of {user_id}");
+        broken(&error, Problem::DeviceNotSigned, &object, "itself", "upload its keys")
     })?;
     check_signed_by_key(self_signing_key.as_ref(), master_key.as_ref()).map_err(|error| {
-        broken(
-            Problem::SelfSigningKeyNotSigned,
-            &error,
-            &format!("the self-signing key of {user_id} is not signed by the master key"),
-        )
+        let object = format!("the self-signing key of {user_id}");
+        broken(&error, Problem::SelfSigningKeyNotSigned, &object, "the master key", "upload the identity")
     })?;
     self_signing_key.verify_device_keys(device).map_err(|error| {
-        broken(
-            Problem::DeviceNotSigned,
-            &error,
-            &format!("{device_name} is not signed by the self-signing key: upload the signatures"),
-        )
+        let object = format!("the device {device_id} of {user_id}");
+        let advice = match error {
+            SignatureError::NoSignatureFound => "upload the signatures",
+            _ => "if to upload the signatures does not help, give the ghost a new device ID",
+        };
+        broken(&error, Problem::DeviceNotSigned, &object, "the self-signing key", advice)
     })?;
 
     master_key.get_first_key().map(|key| key.to_base64()).ok_or_else(|| {
@@ -99,9 +88,40 @@ fn verify(user_id: &UserId, device_id: &DeviceId, served: &ServerKeys) -> Result
     })
 }
 
-fn broken(missing: Problem, error: &SignatureError, message: &str) -> (Problem, String) {
+/// What is served, if clients can read it. They ignore what they cannot read.
+fn there<T>(
+    served: &Served<T>,
+    problem: Problem,
+    describe: impl FnOnce() -> (String, &'static str),
+) -> Result<&T, (Problem, String)> {
+    let message = match served {
+        Served::Readable(readable) => return Ok(readable),
+        Served::Absent => {
+            let (name, upload) = describe();
+            format!("the homeserver serves no {name}: upload {upload}")
+        }
+        Served::Unreadable(why) => {
+            let (name, upload) = describe();
+            format!("what the homeserver serves as {name} cannot be read ({}): upload {upload}", clipped(why))
+        }
+    };
+    Err((problem, message))
+}
+
+fn broken(
+    error: &SignatureError,
+    missing: Problem,
+    object: &str,
+    signer: &str,
+    advice: &str,
+) -> (Problem, String) {
     match error {
-        SignatureError::NoSignatureFound => (missing, message.to_owned()),
-        _ => (Problem::BadSignature, format!("{message}: the signature is wrong ({error})")),
+        SignatureError::NoSignatureFound => {
+            (missing, format!("{object} is not signed by {signer}: {advice}"))
+        }
+        _ => (
+            Problem::BadSignature,
+            format!("the signature of {object} by {signer} is wrong ({error}): {advice}"),
+        ),
     }
 }

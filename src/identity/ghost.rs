@@ -81,9 +81,9 @@ impl Ghost {
         recorded.check_signatures().map_err(|_| bad_signature("public identity"))
     }
 
-    /// The public master key, in unpadded base64, of the identity whose private keys the store holds.
-    pub fn master_key(&self) -> Option<String> {
-        self.keys.as_ref().and_then(|keys| master_key(&keys.public))
+    /// The public half of the identity whose private keys the store holds.
+    pub fn identity(&self) -> Option<&PublicIdentity> {
+        self.keys.as_ref().map(|keys| &keys.public)
     }
 
     /// `IDENTITY_INCOMPLETE` if the store knows an identity of the user without its private keys: the
@@ -144,25 +144,37 @@ impl Ghost {
 
     /// The public identity with the signatures that it is published with.
     ///
-    /// The SDK keeps them beside the private keys of an identity that it made. An identity that was
-    /// imported has none there: then they stand in the public identity.
+    /// The homeserver has the last word on the signatures: others than ours may have come to the master
+    /// key, and Synapse answers 500 to a key that it has with other signatures.
+    ///
+    /// The SDK keeps the signatures beside the private keys of an identity that it made. An identity that
+    /// was imported has none there: then they stand in the public identity.
     fn public_identity(&self, keys: &PrivateKeys, served: Option<&PublicIdentity>) -> Result<PublicIdentity> {
-        if has_signatures(&keys.public)? {
-            return Ok(PublicIdentity { master_key: self.sign(keys)?, ..keys.public.clone() });
-        }
-        for identity in [self.recorded.as_ref(), served].into_iter().flatten() {
-            if keys.public.is_same(identity) && has_signatures(identity)? {
-                self.check_master_key(&identity.master_key)?;
-                // Unchanged: Synapse answers 500 to a key that it has with other signatures.
-                return Ok(identity.clone());
-            }
-        }
-        Err(Error::new(
-            ErrorCode::IdentityIncomplete,
-            "it holds the private keys of a cross-signing identity, but not the signatures of its public keys. Call \
-             again with serverKeys, from which they can be taken, or make a new identity with the option reset, \
-             after which whoever verified this user has to do so again",
-        ))
+        let ours = if has_signatures(&keys.public)? {
+            Some(PublicIdentity { master_key: self.sign(keys)?, ..keys.public.clone() })
+        } else if let Some(recorded) = &self.recorded {
+            self.check_master_key(&recorded.master_key)?;
+            Some(recorded.clone())
+        } else {
+            None
+        };
+        let served = served.filter(|served| self.is_sound(served, &keys.public)).cloned();
+        served.or(ours).ok_or_else(|| {
+            Error::new(
+                ErrorCode::IdentityIncomplete,
+                "it holds the private keys of a cross-signing identity, but not the signatures of its public keys. \
+                 Call again with serverKeys, from which they can be taken, or make a new identity with the option \
+                 reset, after which whoever verified this user has to do so again",
+            )
+        })
+    }
+
+    /// Whether the homeserver serves this identity and nothing else, with signatures that are right as far
+    /// as they can be checked here.
+    fn is_sound(&self, served: &PublicIdentity, ours: &PublicIdentity) -> bool {
+        served.has_same_content(ours)
+            && served.check_signatures().is_ok()
+            && self.check_master_key(&served.master_key).is_ok()
     }
 
     /// The master key with its own signature and the device's, and nothing else.

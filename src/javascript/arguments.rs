@@ -2,10 +2,10 @@
 //! to reject with, and so does whatever a getter or a proxy of the caller's throws.
 
 use napi::{Env, JsValue, Unknown, ValueType, bindgen_prelude::FromNapiValue};
-use ruma::{OwnedDeviceId, OwnedUserId};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use zeroize::Zeroizing;
 
-use super::intrinsics;
+use super::{answer, intrinsics};
 use crate::{
     error::{Error, ErrorCode, Result, clipped},
     homeserver::ServerKeys,
@@ -27,8 +27,9 @@ pub fn read_request(
     let user_id = string("userId", user_id)?;
     let device_id = string("deviceId", device_id)?;
     let store_path = string("storePath", store_path)?;
-    let options = read_options(env, options)?;
-    Request::new(&user_id, &device_id, &store_path, options)
+    let (user_id, device_id) = (parse_user_id(&user_id)?, parse_device_id(&device_id)?);
+    let options = read_options(env, options, &user_id, &device_id)?;
+    Request::new(user_id.as_str(), device_id.as_str(), &store_path, options)
 }
 
 /// A user, a device, and what the homeserver serves about them.
@@ -40,13 +41,15 @@ pub fn read_query(
 ) -> Result<(OwnedUserId, OwnedDeviceId, ServerKeys)> {
     let user_id = parse_user_id(&string("userId", user_id)?)?;
     let device_id = parse_device_id(&string("deviceId", device_id)?)?;
-    let server_keys = ServerKeys::parse(&json(env, "serverKeys", server_keys)?, &user_id, &device_id)?;
+    check_object("serverKeys", server_keys)?;
+    let answer = answer::read_public(env, server_keys, &user_id, &device_id)?;
+    let server_keys = ServerKeys::parse(&answer, &user_id, &device_id);
     Ok((user_id, device_id, server_keys))
 }
 
 /// Reads each option as JavaScript does (`options.passphrase`), so also one that is inherited, not
 /// enumerable, or comes from a proxy. A passphrase that is overlooked would leave the store plain.
-fn read_options(env: &Env, options: Unknown) -> Result<Options> {
+fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &DeviceId) -> Result<Options> {
     let mut read = Options::default();
     match type_of(options) {
         ValueType::Undefined => return Ok(read),
@@ -55,12 +58,18 @@ fn read_options(env: &Env, options: Unknown) -> Result<Options> {
         found => return Err(invalid(format!("options must be an object, not {}", describe(found)))),
     }
     let names = intrinsics::keys(env, options).map_err(|_| threw())?;
-    if let Some(unknown) = names.iter().find(|name| !OPTIONS.contains(&name.as_str())) {
-        let known = OPTIONS.join(", ");
-        return Err(invalid(format!("there is no option {:?}. The options are: {known}", clipped(unknown))));
+    for index in 0..names.len() {
+        let name: String = names.get(index).map_err(|_| threw())?.unwrap_or_default();
+        if !OPTIONS.contains(&name.as_str()) {
+            let known = OPTIONS.join(", ");
+            return Err(invalid(format!(
+                "there is no option {:?}. The options are: {known}",
+                clipped(&name)
+            )));
+        }
     }
     for option in OPTIONS {
-        let value = intrinsics::get(env, options, option).map_err(|_| threw())?;
+        let value = intrinsics::get(env, options, option.to_owned()).map_err(|_| threw())?;
         if type_of(value) == ValueType::Undefined {
             continue;
         }
@@ -69,7 +78,10 @@ fn read_options(env: &Env, options: Unknown) -> Result<Options> {
             "passphrase" => read.passphrase = Some(Zeroizing::new(string(&name, value)?)),
             "reset" => read.reset = boolean(&name, value)?,
             "busyTimeout" => read.busy_timeout = milliseconds(&name, value)?,
-            _ => read.server_keys = Some(json(env, &name, value)?),
+            _ => {
+                check_object(&name, value)?;
+                read.server_keys = Some(answer::read(env, value, user_id, device_id)?);
+            }
         }
     }
     Ok(read)
@@ -96,11 +108,9 @@ fn milliseconds(name: &str, value: Unknown) -> Result<std::time::Duration> {
     }
 }
 
-/// A JSON object as text. What the caller does with the object later does not matter any more.
-fn json(env: &Env, name: &str, value: Unknown) -> Result<String> {
+fn check_object(name: &str, value: Unknown) -> Result<()> {
     match type_of(value) {
-        ValueType::Object => intrinsics::stringify(env, value)
-            .map_err(|_| invalid(format!("{name} is not JSON: JSON.stringify does not take it"))),
+        ValueType::Object => Ok(()),
         found => Err(invalid(format!("{name} must be an object, not {}", describe(found)))),
     }
 }

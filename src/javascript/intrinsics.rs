@@ -4,7 +4,8 @@
 use napi::{
     Env, JsValue, Unknown,
     bindgen_prelude::{
-        FnArgs, FromNapiValue, Function, FunctionRef, JsObjectValue, JsValuesTupleIntoVec, Object,
+        Array, FnArgs, FromNapiValue, Function, FunctionRef, JsObjectValue, JsValuesTupleIntoVec, Object,
+        ToNapiValue,
     },
 };
 use napi_derive::napi;
@@ -14,9 +15,10 @@ type Reference = FunctionRef<(), Unknown<'static>>;
 /// The main thread and each worker have functions of their own.
 pub struct Intrinsics {
     parse: Reference,
-    stringify: Reference,
     keys: Reference,
+    has_own: Reference,
     get: Reference,
+    prototype: Reference,
 }
 
 #[napi(module_exports)]
@@ -29,9 +31,10 @@ pub fn take(_exports: Object, env: Env) -> napi::Result<()> {
     };
     let intrinsics = Intrinsics {
         parse: function("JSON", "parse")?,
-        stringify: function("JSON", "stringify")?,
         keys: function("Object", "keys")?,
+        has_own: function("Object", "hasOwn")?,
         get: function("Reflect", "get")?,
+        prototype: function("Reflect", "getPrototypeOf")?,
     };
     env.set_instance_data(intrinsics, (), |_| ())
 }
@@ -40,19 +43,28 @@ pub fn parse(env: &Env, json: String) -> napi::Result<Unknown<'_>> {
     call(env, |intrinsics| &intrinsics.parse, (json,))
 }
 
-pub fn stringify(env: &Env, value: Unknown) -> napi::Result<String> {
-    call(env, |intrinsics| &intrinsics.stringify, (value,))
+/// The object's own enumerable names, each a string. The array is a new one, which belongs to nobody else.
+pub fn keys<'env>(env: &'env Env, object: Unknown<'env>) -> napi::Result<Array<'env>> {
+    call(env, |intrinsics| &intrinsics.keys, (object,))
 }
 
-/// The object's own enumerable names.
-pub fn keys(env: &Env, object: Unknown) -> napi::Result<Vec<String>> {
-    call(env, |intrinsics| &intrinsics.keys, (object,))
+pub fn has_own(env: &Env, object: Unknown, name: &str) -> napi::Result<bool> {
+    call(env, |intrinsics| &intrinsics.has_own, (object, name.to_owned()))
 }
 
 /// `object[name]`. By way of JavaScript, because napi leaves the exception of a getter or a proxy pending,
 /// to be thrown at the caller, but hands back that of a function.
-pub fn get<'env>(env: &'env Env, object: Unknown<'env>, name: &str) -> napi::Result<Unknown<'env>> {
-    call(env, |intrinsics| &intrinsics.get, (object, name.to_owned()))
+pub fn get<'env>(
+    env: &'env Env,
+    object: Unknown<'env>,
+    name: impl ToNapiValue,
+) -> napi::Result<Unknown<'env>> {
+    call(env, |intrinsics| &intrinsics.get, (object, name))
+}
+
+/// The prototype of an object, or null.
+pub fn prototype<'env>(env: &'env Env, object: Unknown<'env>) -> napi::Result<Unknown<'env>> {
+    call(env, |intrinsics| &intrinsics.prototype, (object,))
 }
 
 fn call<A, R: FromNapiValue>(

@@ -1,6 +1,8 @@
 //! What JavaScript gives and gets.
 
+mod answer;
 pub(crate) mod arguments;
 pub mod intrinsics;
+mod json;
 pub(crate) mod result;
 pub mod types;

@@ -28,10 +28,17 @@ pub enum BootstrapUpload {
 
 /// Why the result has a warning.
 #[napi(string_enum = "UPPER_SNAKE")]
-#[cfg_attr(test, derive(Debug, serde::Deserialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
+#[cfg_attr(test, derive(Debug, PartialEq, serde::Deserialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub enum BootstrapWarningCode {
-    /// For this device ID the homeserver serves other keys than the store has.
+    /// For this device ID the homeserver serves other keys than the store has. Other users' clients do not
+    /// accept new keys for a device that they know. The ghost needs a new device ID.
     DeviceKeysDiffer,
+    /// What the homeserver serves for this device is not valid device keys. Other users' clients ignore it.
+    /// To upload the device keys again mends it.
+    DeviceKeysInvalid,
+    /// The homeserver serves the device with a signature by the store's self-signing key that is wrong. It
+    /// keeps that signature, whatever is uploaded. The ghost needs a new device ID.
+    StaleSignature,
 }
 
 /// Why a call was rejected.
@@ -98,11 +105,13 @@ pub struct BootstrapOptions {
     /// The present answer to `POST /_matrix/client/v3/keys/query` about this user. With it, a call without
     /// `reset` never replaces an identity that the homeserver serves (`IDENTITY_CONFLICT`), and the result
     /// says what is left to upload. An answer that is not about this user is refused (`INVALID_ARGUMENT`).
+    /// What it says about other users and devices is not looked at.
     #[napi(ts_type = "KeysQueryAnswer | undefined")]
     pub server_keys: Option<KeysQueryAnswer>,
 }
 
-/// The answer to `POST /_matrix/client/v3/keys/query` for one user, unchanged.
+/// The answer to `POST /_matrix/client/v3/keys/query`, unchanged, as `JSON.parse` gives it. A `Map` or an
+/// instance of a class is refused. A part that is null counts as absent.
 ///
 /// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#post_matrixclientv3keysquery)
 #[napi(object, object_to_js = false)]
@@ -111,16 +120,16 @@ pub struct KeysQueryAnswer {
     #[napi(js_name = "device_keys", ts_type = "Record<string, Record<string, object>>")]
     pub device_keys: Option<HashMap<String, HashMap<String, String>>>,
     /// Master keys, by user ID.
-    #[napi(js_name = "master_keys", ts_type = "Record<string, object>")]
+    #[napi(js_name = "master_keys", ts_type = "Record<string, object> | null | undefined")]
     pub master_keys: Option<HashMap<String, String>>,
     /// Self-signing keys, by user ID.
-    #[napi(js_name = "self_signing_keys", ts_type = "Record<string, object>")]
+    #[napi(js_name = "self_signing_keys", ts_type = "Record<string, object> | null | undefined")]
     pub self_signing_keys: Option<HashMap<String, String>>,
     /// User-signing keys, by user ID. A homeserver serves a user-signing key only to its own user.
-    #[napi(js_name = "user_signing_keys", ts_type = "Record<string, object>")]
+    #[napi(js_name = "user_signing_keys", ts_type = "Record<string, object> | null | undefined")]
     pub user_signing_keys: Option<HashMap<String, String>>,
     /// Homeservers that did not answer, by server name.
-    #[napi(ts_type = "Record<string, object>")]
+    #[napi(ts_type = "Record<string, object> | null | undefined")]
     pub failures: Option<HashMap<String, String>>,
 }
 
@@ -136,7 +145,8 @@ pub struct CrossSigningBootstrap {
     #[napi(js_name = "upload_device_keys")]
     pub upload_device_keys: Option<DeviceKeysUpload>,
     /// Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added if
-    /// the homeserver asks for it.
+    /// the homeserver asks for it. If `serverKeys` have all three keys, they are these keys as they are
+    /// served, with all their signatures.
     #[napi(js_name = "upload_keys")]
     pub upload_keys: CrossSigningKeysUpload,
     /// Body of `POST /_matrix/client/v3/keys/signatures/upload`: the device keys with the signature of the
@@ -180,7 +190,8 @@ pub struct UnverifiedDevice {
     pub verified: bool,
     /// The first problem that was found:
     ///
-    /// - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: the homeserver does not serve it.
+    /// - `NO_DEVICE`, `NO_MASTER_KEY`, `NO_SELF_SIGNING_KEY`: the homeserver does not serve it, or serves
+    ///   something that clients cannot read and ignore.
     /// - `ID_MISMATCH`: a key or the device names another user, or the device has another device ID.
     /// - `SELF_SIGNING_KEY_NOT_SIGNED`: the master key has not signed the self-signing key.
     /// - `DEVICE_NOT_SIGNED`: the self-signing key has not signed the device, or the device not itself.

@@ -211,9 +211,10 @@ impl<'a> HeldStore<'a> {
                 "it is not encrypted, but somebody opened it with a passphrase, and since then nothing can open it. \
                  Call once without a passphrase, which repairs it",
             ),
+            // To try it takes as long as to open the store, which is no loss for a call that is refused.
             None if Codec::unlock(&cipher, "").is_ok() => refuse(
-                "it is encrypted, and its passphrase is the empty string, as matrix-bot-sdk makes it. Give that \
-                 passphrase",
+                "it is encrypted: made by matrix-bot-sdk? Its passphrase is the empty string. Give it as the option \
+                 passphrase: '' (the command: --empty-passphrase)",
             ),
             None => refuse("it is encrypted. Give its passphrase"),
             Some(passphrase) => Ok((Codec::unlock(&cipher, passphrase)?, false)),

@@ -5,58 +5,71 @@ use serde_json::json;
 use crate::{
     bootstrap::bootstrap,
     error::ErrorCode,
-    homeserver::{ServerKeys, verdict},
+    homeserver::{Answer, Record, ServerKeys, verdict},
     javascript::types::{
-        BootstrapErrorCode, BootstrapStatus, CrossSigningBootstrap, UnverifiedDevice, VerifiedDevice,
+        BootstrapErrorCode, BootstrapStatus, BootstrapWarningCode, CrossSigningBootstrap, UnverifiedDevice,
+        VerifiedDevice,
     },
     request::{Options, Request},
 };
 
 const USER_ID: &str = "@_ghost:example.org";
-const DEVICE_ID: &str = "GHOSTDEVICE";
 
 fn declared<T: serde::de::DeserializeOwned>(returned: &impl serde::Serialize) -> T {
     serde_json::from_value(json!(returned)).unwrap()
+}
+
+fn record(value: &serde_json::Value) -> Option<Record> {
+    (!value.is_null()).then(|| Record { value: value.clone(), defect: None })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_declared_is_returned() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let call = async |answer: Option<serde_json::Value>| {
-        let options = Options { server_keys: answer.map(|answer| answer.to_string()), ..Options::default() };
-        bootstrap(Request::new(USER_ID, DEVICE_ID, store.to_str().unwrap(), options).unwrap()).await.unwrap()
+    let (user, device) = (ruma::user_id!("@_ghost:example.org"), ruma::device_id!("GHOSTDEVICE"));
+    let call = async |server_keys: Option<Answer>| {
+        let options = Options { server_keys, ..Options::default() };
+        let request = Request::new(user.as_str(), device.as_str(), store.to_str().unwrap(), options);
+        bootstrap(request.unwrap()).await.unwrap()
     };
     let created = call(None).await;
     assert_eq!(declared::<CrossSigningBootstrap>(&created).status, BootstrapStatus::Created);
 
     let keys = json!(created);
-    let served = |device: &serde_json::Value| {
-        json!({
-            "device_keys": { USER_ID: { DEVICE_ID: device } },
-            "master_keys": { USER_ID: keys["upload_keys"]["master_key"] },
-            "self_signing_keys": { USER_ID: keys["upload_keys"]["self_signing_key"] },
-            "user_signing_keys": { USER_ID: keys["upload_keys"]["user_signing_key"] },
-        })
+    let served = |device: &serde_json::Value| Answer {
+        device: record(device),
+        master_key: record(&keys["upload_keys"]["master_key"]),
+        self_signing_key: record(&keys["upload_keys"]["self_signing_key"]),
+        user_signing_key: record(&keys["upload_keys"]["user_signing_key"]),
     };
-    let published = served(&keys["upload_device_keys"]["device_keys"]);
-    assert_eq!(
-        declared::<CrossSigningBootstrap>(&call(Some(published.clone())).await).status,
-        BootstrapStatus::Published
-    );
+    let own = &keys["upload_device_keys"]["device_keys"];
+    let published = declared::<CrossSigningBootstrap>(&call(Some(served(own))).await);
+    assert_eq!(published.status, BootstrapStatus::Published);
 
-    let mut other = keys["upload_device_keys"]["device_keys"].clone();
-    other["keys"] = json!({ "ed25519:GHOSTDEVICE": keys["upload_keys"]["master_key"]["keys"].as_object().unwrap().values().next() });
-    let warned = declared::<CrossSigningBootstrap>(&call(Some(served(&other))).await);
-    assert_eq!(warned.status, BootstrapStatus::Resumed);
-    assert_eq!((warned.missing.unwrap().len(), warned.warnings.unwrap().len()), (2, 1));
+    let mut other = own.clone();
+    other["keys"]["ed25519:GHOSTDEVICE"] =
+        json!(keys["upload_keys"]["master_key"]["keys"].as_object().unwrap().values().next());
+    let mut stale = own.clone();
+    for (id, signature) in stale["signatures"][USER_ID].as_object_mut().unwrap() {
+        if id != "ed25519:GHOSTDEVICE" {
+            *signature = json!("A".repeat(86));
+        }
+    }
+    for (device, code) in [
+        (&other, BootstrapWarningCode::DeviceKeysDiffer),
+        (&json!({}), BootstrapWarningCode::DeviceKeysInvalid),
+        (&stale, BootstrapWarningCode::StaleSignature),
+    ] {
+        let warned = declared::<CrossSigningBootstrap>(&call(Some(served(device))).await);
+        assert_eq!(warned.status, BootstrapStatus::Resumed);
+        let warnings = warned.warnings.unwrap();
+        assert_eq!(warnings.into_iter().map(|warning| warning.code).collect::<Vec<_>>(), [code]);
+    }
 
-    let (user, device) = (ruma::user_id!("@_ghost:example.org"), ruma::device_id!("GHOSTDEVICE"));
-    let judge = |answer: &serde_json::Value| {
-        verdict(user, device, &ServerKeys::parse(&answer.to_string(), user, device).unwrap())
-    };
-    declared::<VerifiedDevice>(&judge(&published));
-    declared::<UnverifiedDevice>(&judge(&json!({ "device_keys": { USER_ID: {} } })));
+    let judge = |answer: &Answer| verdict(user, device, &ServerKeys::parse(answer, user, device));
+    declared::<VerifiedDevice>(&judge(&served(own)));
+    declared::<UnverifiedDevice>(&judge(&Answer::default()));
 }
 
 /// A new code does not compile before it is declared.

@@ -46,7 +46,12 @@ export class Client {
     const child = spawn(newerNode(), [join(FOLDER, 'client.mjs')], { stdio: ['pipe', 'pipe', 'ignore'] })
     process.once('exit', () => child.kill('SIGKILL'))
     const client = new Client(account.user_id, child)
-    await client.#ask('start', { homeserver, ...account })
+    try {
+      await client.#ask('start', { homeserver, ...account })
+    } catch (error) {
+      client.stop()
+      throw error
+    }
     return client
   }
 

@@ -27,6 +27,8 @@ export class Proxy {
   fate: (n: number, request: Seen) => Fate | Promise<Fate> = () => undefined
   /** Changes the homeserver's answer before the client gets it. */
   rewrite: (request: Seen, answer: Answer) => Answer = (_, answer) => answer
+  /** Changes the body of a request before the homeserver gets it. */
+  change: (request: Seen, body: string) => string = (_, body) => body
   readonly #server: Server
 
   private constructor(server: Server, port: number) {
@@ -46,6 +48,7 @@ export class Proxy {
       const chunks: Buffer[] = []
       request.on('data', (chunk: Buffer) => chunks.push(chunk))
       request.on('end', () => {
+        const seen = { method, path: url.split('?')[0]! }
         const forward = async (): Promise<Answer> => {
           const answer = await fetch(new URL(url, target), {
             method,
@@ -53,12 +56,11 @@ export class Proxy {
               Authorization: request.headers.authorization ?? '',
               'Content-Type': 'application/json',
             },
-            body: method === 'GET' ? null : Buffer.concat(chunks),
+            body: method === 'GET' ? null : proxy.change(seen, Buffer.concat(chunks).toString()),
           })
           return { status: answer.status, body: await answer.text() }
         }
         const handle = async () => {
-          const seen = { method, path: url.split('?')[0]! }
           const fate = await proxy.fate(proxy.seen.push(seen) - 1, seen)
           if (fate === 'cut') return request.socket.destroy()
           const answer = typeof fate === 'object' ? fate : proxy.rewrite(seen, await forward())

@@ -9,6 +9,7 @@ mod machine;
 mod machines;
 mod messages;
 mod protocol;
+mod requests;
 
 pub use machines::close_all;
 pub use protocol::answer;

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedTransactionId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use crate::{
     keys::{self, Seeds},
     machine::Machine,
     machines, messages,
+    requests::{self, Kind},
 };
 
 #[derive(Deserialize)]
@@ -58,6 +59,14 @@ enum Command {
     },
     /// Answers `{ type, content, shield }` of an `m.room.encrypted` event.
     Decrypt { machine: usize, room: OwnedRoomId, event: Value },
+    /// Answers the requests that are due, `{ id, kind, body }`.
+    OutgoingRequests { machine: usize },
+    /// Feeds the homeserver's answer to such a request.
+    MarkRequestAsSent { machine: usize, request: OwnedTransactionId, kind: Kind, answer: Value },
+    /// Makes these users' devices known: the next requests ask for them.
+    UpdateTrackedUsers { machine: usize, users: Vec<OwnedUserId> },
+    /// Answers the request for those devices of these users without a session, or null if there are none.
+    MissingSessions { machine: usize, users: Vec<OwnedUserId> },
     /// Answers null when the store is closed.
     Close { machine: usize },
 }
@@ -114,6 +123,17 @@ fn execute(command: Command) -> Result<Value> {
         }
         Command::Decrypt { machine, room, event } => {
             machines::run(machine, async |olm| messages::decrypt(olm, &room, &event).await)
+        }
+        Command::OutgoingRequests { machine } => machines::run(machine, requests::outgoing),
+        Command::MarkRequestAsSent { machine, request, kind, answer } => {
+            machines::run(machine, async |olm| requests::mark_as_sent(olm, &request, kind, &answer).await)
+        }
+        Command::UpdateTrackedUsers { machine, users } => machines::run(machine, async |olm| {
+            olm.update_tracked_users(users.iter().map(AsRef::as_ref)).await?;
+            Ok(Value::Null)
+        }),
+        Command::MissingSessions { machine, users } => {
+            machines::run(machine, async |olm| requests::missing_sessions(olm, &users).await)
         }
         Command::Close { machine } => machines::close(machine).map(|()| Value::Null),
     }

@@ -1,0 +1,15 @@
+// The publisher in a process of its own, to be killed: prints the master key when it is through. This folder
+// belongs to the package, and that of the end-to-end tests does not: from here, the package's name leads to it.
+
+import { CrossSigningPublisher } from 'rust-crypto-helper/publisher'
+
+const [homeserverUrl, asToken, userId, deviceId, storePath] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+]
+const publisher = new CrossSigningPublisher({ homeserverUrl, asToken })
+const { upload_keys } = await publisher.publish(userId, deviceId, storePath)
+console.log(Object.values(upload_keys.master_key.keys)[0])
