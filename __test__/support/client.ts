@@ -58,7 +58,7 @@ export class Client {
       verdicts.push({ says: 'crashes' })
       await this.close()
     } finally {
-      worker.removeAllListeners()
+      for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event)
     }
     return verdicts
   }

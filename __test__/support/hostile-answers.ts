@@ -263,14 +263,18 @@ const keys = KEYS.flatMap(([record, signer]) => {
       }
       return [on(`the key of the ${record} ${how}`, set), signed(`the key of the ${record} ${how}`, set)]
     }),
-    signed(`the key of the ${record} has an ID in capitals`, (ghost) => { rename(ghost[record], keyId(ghost, signer), (id) => id.toUpperCase()); },
-    ),
-    signed(`the key of the ${record} has another ID`, (ghost) => { rename(ghost[record], keyId(ghost, signer), () => 'ed25519:OTHER'); },
-    ),
-    signed(`the key of the ${record} has another algorithm`, (ghost) => { rename(ghost[record], keyId(ghost, signer), (id) => id.replace('ed25519', 'ed448')); },
-    ),
-    signed(`the key of the ${record} has an ID without algorithm`, (ghost) => { rename(ghost[record], keyId(ghost, signer), () => 'nonsense'); },
-    ),
+    signed(`the key of the ${record} has an ID in capitals`, (ghost) => {
+      rename(ghost[record], keyId(ghost, signer), (id) => id.toUpperCase())
+    }),
+    signed(`the key of the ${record} has another ID`, (ghost) => {
+      rename(ghost[record], keyId(ghost, signer), () => 'ed25519:OTHER')
+    }),
+    signed(`the key of the ${record} has another algorithm`, (ghost) => {
+      rename(ghost[record], keyId(ghost, signer), (id) => id.replace('ed25519', 'ed448'))
+    }),
+    signed(`the key of the ${record} has an ID without algorithm`, (ghost) => {
+      rename(ghost[record], keyId(ghost, signer), () => 'nonsense')
+    }),
     add(`the ${record} has a key of an unknown algorithm`, 'ed448:A', 'of any length'),
     add(`the ${record} has a key of an unknown algorithm that is no text`, 'ed448:A', 7),
     add(`the ${record} has a key without algorithm`, 'nonsense', 'x'),
