@@ -481,7 +481,10 @@ test(`${MUTANTS.toLocaleString('en')} mutated answers: verified only if the sign
     const verified = key !== undefined && outcome === key
     const refused = key === undefined && (outcome === 'INVALID_ARGUMENT' || isProblem(outcome))
     // A malformed part that no signature covers makes a record, or the whole answer, malformed.
-    const malformed = key !== undefined && MALFORMED.includes(outcome) && uncovered(answer) !== untouched
+    const { user_signing_keys } = answer as { user_signing_keys?: unknown }
+    const isList = outcome === 'INVALID_ARGUMENT' && Array.isArray(user_signing_keys)
+    const malformed =
+      key !== undefined && MALFORMED.includes(outcome) && (isList || uncovered(answer) !== untouched)
     if (!verified && !refused && !malformed) {
       throw new Error(
         `${outcome} for ${key ?? 'no'} key with seed ${seed}, mutant ${n}: ${JSON.stringify(answer)}`,
