@@ -28,6 +28,8 @@ export interface Oddity {
 
 const [DEVICE, KEYS, SIGNATURES] = ['upload_device_keys', 'upload_keys', 'upload_signatures'] as const
 
+const EVERYTHING: Upload[] = [DEVICE, KEYS, SIGNATURES]
+
 const conflict: Decision = { outcome: 'IDENTITY_CONFLICT', warnings: [], missing: [] }
 const refusal: Decision = { outcome: 'INVALID_ARGUMENT', warnings: [], missing: [] }
 
@@ -158,6 +160,13 @@ export const ODDITIES: Oddity[] = [
     serves: 'a device that names another user',
     change: (answer) => void (device(answer).user_id = '@other:example.org'),
     ...invalidDevice,
+  },
+  {
+    serves: 'a device that is empty, and no identity',
+    change: changed(only('device_keys'), setDevice({})),
+    none: decision('created', EVERYTHING, 'DEVICE_KEYS_INVALID'),
+    same: decision('resumed', EVERYTHING, 'DEVICE_KEYS_INVALID'),
+    other: decision('resumed', EVERYTHING, 'DEVICE_KEYS_INVALID'),
   },
   {
     serves: 'a device with a wrong signature of the self-signing key',

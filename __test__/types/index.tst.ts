@@ -48,6 +48,16 @@ describe('bootstrapCrossSigning', () => {
     })
   })
 
+  test('takes answers with null instead of a part', () => {
+    expect<KeysQueryAnswer>().type.toBeAssignableFrom({
+      device_keys: { '@a:b': {} },
+      master_keys: null,
+      self_signing_keys: null,
+      user_signing_keys: null,
+      failures: null,
+    })
+  })
+
   test('refuses options that do not exist or have another type', () => {
     expect(bootstrapCrossSigning).type.not.toBeCallableWith('@a:b', 'D', 'store', { passphras: 'secret' })
     expect(bootstrapCrossSigning).type.not.toBeCallableWith('@a:b', 'D', 'store', { reset: 1 })
@@ -64,7 +74,9 @@ describe('bootstrapCrossSigning', () => {
     expect<BootstrapUpload>().type.toBe<'upload_device_keys' | 'upload_keys' | 'upload_signatures'>()
     expect(result.warnings).type.toBe<BootstrapWarning[] | undefined>()
     expect<BootstrapWarning['code']>().type.toBe<BootstrapWarningCode>()
-    expect<BootstrapWarningCode>().type.toBe<'DEVICE_KEYS_DIFFER'>()
+    expect<BootstrapWarningCode>().type.toBe<
+      'DEVICE_KEYS_DIFFER' | 'DEVICE_KEYS_INVALID' | 'STALE_SIGNATURE'
+    >()
     expect(result.upload_keys.master_key).type.toBe<CrossSigningKey>()
     expect(result.upload_keys.master_key.usage).type.toBe<CrossSigningKeyUsage[]>()
     expect(result.upload_device_keys).type.toBe<{ device_keys: DeviceKeys } | undefined>()
