@@ -28,14 +28,15 @@ export class Client {
   /** Sends a request, and again while the failure may pass. Returns the answer, whatever its status. */
   async exchange(request: Request, signal: AbortSignal | undefined): Promise<Answer> {
     for (let retry = 0; ; retry++) {
-      const answer = await this.#once(request, signal)
-      if (answer instanceof Answer && !isPassing(answer)) return answer
+      const outcome = await this.#once(request, signal)
+      const answer = outcome instanceof Answer ? outcome : undefined
+      if (answer && !isPassing(answer)) return answer
       if (retry >= this.#maxRetries) {
-        if (answer instanceof Answer) return answer
-        throw answer
+        if (outcome instanceof NoAnswer) throw outcome
+        return outcome
       }
-      const wait = waitBefore(retry, answer instanceof Answer ? answer : undefined)
-      if (answer instanceof Answer && answer.status === 429) this.#resumeAt = Date.now() + wait
+      const wait = waitBefore(retry, answer)
+      if (answer?.status === 429) this.#resumeAt = Date.now() + wait
       await pause(wait, signal)
     }
   }

@@ -56,14 +56,13 @@ export async function publish(
   checkDeadEnds(result)
   await upload(homeserver, owner, result, serverKeys)
 
-  const served = await query(userId)
+  let served = await query(userId)
   if (missingDeviceKeys(result) && lacksSignature(owner, served)) {
     // Some homeservers keep the device keys that they have, whatever their signatures.
     await homeserver.uploadSignatures(owner, result.upload_signatures)
-    checkServed(owner, result, await query(userId))
-  } else {
-    checkServed(owner, result, served)
+    served = await query(userId)
   }
+  checkServed(owner, result, served)
   return result
 }
 

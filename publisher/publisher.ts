@@ -1,5 +1,5 @@
 import { type UnverifiedDevice, type VerifiedDevice, verifyPublished } from 'rust-crypto-helper'
-import { GROUP_SIZE, GroupedQueries, PATIENCE } from './grouped-queries'
+import { askTogether, GROUP_SIZE, GroupedQueries, PATIENCE } from './grouped-queries'
 import type { Homeserver } from './homeserver'
 import { inGroups, inParallel, type Source } from './in-parallel'
 import { connect, type PublisherOptions } from './options'
@@ -112,12 +112,13 @@ export class CrossSigningPublisher {
     ghosts: Source<Pick<Ghost, 'userId' | 'deviceId'>>,
     { signal }: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<Checked, void, undefined> {
-    const queries = new GroupedQueries((users) => this.#homeserver.queryKeys(users, signal))
+    const ask = (users: string[]) => this.#homeserver.queryKeys(users, signal)
     for await (const group of inGroups(ghosts, GROUP_SIZE, PATIENCE)) {
       signal?.throwIfAborted()
-      const answers = await Promise.all(group.map(({ userId }) => queries.query(userId)))
+      const users = group.map(({ userId }) => userId)
+      const answers = await Promise.all(askTogether(ask, users))
       for (const [n, { userId, deviceId }] of group.entries()) {
-        yield { userId, deviceId, verdict: verifyPublished(userId, deviceId, answers[n] ?? {}) }
+        yield { userId, deviceId, verdict: verifyPublished(userId, deviceId, answers[n]!) }
       }
     }
   }
