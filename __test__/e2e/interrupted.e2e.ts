@@ -1,16 +1,21 @@
 // Promise: a publication may be interrupted anywhere, on real homeservers of both kinds. The next call goes on.
 
 import { join } from 'node:path'
-import { bootstrapCrossSigning, verifyPublished } from 'rust-crypto-helper'
+import { bootstrapCrossSigning } from 'rust-crypto-helper'
 import { CrossSigningPublisher, MatrixRequestError } from 'rust-crypto-helper/publisher'
 import { finish, ROOT, start } from '../support/processes'
 import { onlyKey } from '../support/signatures'
 import { temporaryFolder } from '../support/stores'
 import { newerNode } from './support/client'
+import {
+  DEVICE_ID,
+  expectPublished as expectPublishedOn,
+  type Ghost,
+  newGhost as newGhostOn,
+} from './support/ghosts'
 import { type Fate, Proxy } from './support/proxy'
 import { AS_TOKEN, type Session, Synapse, VERSIONS } from './support/synapse'
 
-const DEVICE_ID = 'GHOSTDEVICE'
 const [QUERY, UPLOAD, IDENTITY, LOGIN] = [
   'keys/query',
   'keys/upload',
@@ -30,7 +35,6 @@ describe.each(HOMESERVERS)('with %s', (_, version, REQUESTS) => {
   let stranger: Session
   let proxy: Proxy
   let publisher: CrossSigningPublisher
-  let ghosts = 0
 
   beforeAll(async () => {
     synapse = await Synapse.start(join(temporaryFolder(), 'synapse'), { version })
@@ -46,26 +50,13 @@ describe.each(HOMESERVERS)('with %s', (_, version, REQUESTS) => {
 
   afterEach(() => proxy.stop())
 
-  interface Ghost {
-    userId: string
-    store: string
-  }
-
-  async function newGhost(): Promise<Ghost> {
-    const userId = await synapse.registerGhost(`_ghost_${ghosts++}`)
-    return { userId, store: join(temporaryFolder(), 'store') }
-  }
+  const newGhost = () => newGhostOn(synapse)
 
   /** The requests since the last call of this function. */
   const requests = () => proxy.seen.splice(0).map(({ method, path }) => `${method} ${path}`)
 
   /** Checks that the homeserver serves others the store's identity and the device that it has signed. */
-  async function expectPublished({ userId, store }: Ghost): Promise<void> {
-    const { upload_keys } = await bootstrapCrossSigning(userId, DEVICE_ID, store)
-    const served = await synapse.queryKeysAs(stranger, userId)
-    const [, master_key] = onlyKey(upload_keys.master_key)
-    expect(verifyPublished(userId, DEVICE_ID, served)).toEqual({ verified: true, master_key })
-  }
+  const expectPublished = (ghost: Ghost) => expectPublishedOn(synapse, stranger, ghost)
 
   // In each run the process is killed at this request: before the homeserver gets it, or before the process
   // gets the answer. Each run goes on where the run before it was killed.

@@ -3,16 +3,21 @@
 
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bootstrapCrossSigning, verifyPublished } from 'rust-crypto-helper'
+import { bootstrapCrossSigning } from 'rust-crypto-helper'
 import { CrossSigningPublisher } from 'rust-crypto-helper/publisher'
 import { CrossSigningBootstrapper } from '../../examples/CrossSigningBootstrapper'
 import { onlyKey } from '../support/signatures'
 import { temporaryFolder } from '../support/stores'
 import { Client } from './support/client'
+import {
+  DEVICE_ID,
+  expectPublished as expectPublishedOn,
+  type Ghost,
+  newGhost as newGhostOn,
+} from './support/ghosts'
 import { Proxy } from './support/proxy'
 import { AS_TOKEN, freePort, SERVER_NAME, type ServedKeys, type Session, Synapse } from './support/synapse'
 
-const DEVICE_ID = 'GHOSTDEVICE'
 const UPLOAD = 'POST /_matrix/client/v3/keys/upload'
 /** What a ghost without a device needs. The first upload tells that the device does not exist. */
 const REQUESTS = [
@@ -29,7 +34,6 @@ let client: Client
 let stranger: Session
 let proxy: Proxy
 let publisher: CrossSigningPublisher
-let ghosts = 0
 
 beforeAll(async () => {
   synapse = await Synapse.start(join(temporaryFolder(), 'synapse'))
@@ -50,15 +54,7 @@ beforeEach(async () => {
 
 afterEach(() => proxy.stop())
 
-interface Ghost {
-  userId: string
-  store: string
-}
-
-async function newGhost(): Promise<Ghost> {
-  const userId = await synapse.registerGhost(`_ghost_${ghosts++}`)
-  return { userId, store: join(temporaryFolder(), 'store') }
-}
+const newGhost = () => newGhostOn(synapse)
 
 const publish = ({ userId, store }: Ghost) => publisher.publish(userId, DEVICE_ID, store)
 
@@ -87,12 +83,7 @@ async function verdict({ userId }: Ghost): Promise<boolean> {
 }
 
 /** Checks that the homeserver serves others the store's identity and the device that it has signed. */
-async function expectPublished({ userId, store }: Ghost): Promise<void> {
-  const { upload_keys } = await bootstrapCrossSigning(userId, DEVICE_ID, store)
-  const served = await synapse.queryKeysAs(stranger, userId)
-  const [, master_key] = onlyKey(upload_keys.master_key)
-  expect(verifyPublished(userId, DEVICE_ID, served)).toEqual({ verified: true, master_key })
-}
+const expectPublished = (ghost: Ghost) => expectPublishedOn(synapse, stranger, ghost)
 
 /** Publishes the device keys as the ghost's own OlmMachine uploads them, signed by itself alone. */
 async function uploadOwnDevice({ userId, store }: Ghost): Promise<void> {
@@ -190,11 +181,11 @@ describe('the requests', () => {
 test('the example registers a ghost and publishes it, and may be called again', async () => {
   const bootstrapper = new CrossSigningBootstrapper({ homeserverUrl: proxy.url, asToken: AS_TOKEN })
   let registrations = 0
-  const userId = `@_ghost_${ghosts}:${SERVER_NAME}`
+  const userId = `@_example:${SERVER_NAME}`
   const intent = {
     userId,
     ensureRegistered: async () => {
-      if (registrations++ === 0) expect(await synapse.registerGhost(`_ghost_${ghosts++}`)).toBe(userId)
+      if (registrations++ === 0) expect(await synapse.registerGhost('_example')).toBe(userId)
     },
   }
   const store = join(temporaryFolder(), 'store')

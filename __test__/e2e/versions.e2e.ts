@@ -3,20 +3,19 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { bootstrapCrossSigning, verifyPublished } from 'rust-crypto-helper'
+import { verifyPublished } from 'rust-crypto-helper'
 import {
   CrossSigningPublisher,
-  type HostRequest,
   type PublishOptions,
   UserInteractiveAuthError,
 } from 'rust-crypto-helper/publisher'
+import { hostClient } from '../support/host-client'
 import { ROOT } from '../support/processes'
-import { onlyKey } from '../support/signatures'
 import { temporaryFolder } from '../support/stores'
+import { DEVICE_ID, expectPublished } from './support/ghosts'
 import { Proxy } from './support/proxy'
 import { AS_TOKEN, type Session, Synapse, VERSIONS } from './support/synapse'
 
-const DEVICE_ID = 'GHOSTDEVICE'
 const AT_ONCE = 50
 
 /** The settings of an operator that matter, as the table names them. Synapse 1.141 has the second for good. */
@@ -39,21 +38,6 @@ const TESTED = process.env.SYNAPSES?.split(',') ?? [VERSIONS[0]!, VERSIONS.at(-1
 const results = new Map<string, Row>()
 
 const nameOf = (version: string, setting: Setting) => `${version}, ${setting}`
-
-/** Sends requests as `matrix-bot-sdk`'s client of an application service does, and fails as it does. */
-function hostClient(homeserverUrl: string): HostRequest {
-  return async (method, path, query, body) => {
-    const url = `${homeserverUrl}${path}?${new URLSearchParams(query).toString()}`
-    const response = await fetch(url, {
-      method,
-      headers: { Authorization: `Bearer ${AS_TOKEN}`, 'Content-Type': 'application/json' },
-      ...(body && { body: JSON.stringify(body) }),
-    })
-    const answer = (await response.json()) as object
-    if (!response.ok) throw Object.assign(new Error('refused'), { statusCode: response.status, body: answer })
-    return answer
-  }
-}
 
 describe.each(ALL.filter(([version]) => TESTED.includes(version)))('Synapse %s, %s', (version, setting) => {
   const row = Object.fromEntries(COLUMNS.map((column) => [column, ''])) as Row
@@ -78,14 +62,6 @@ describe.each(ALL.filter(([version]) => TESTED.includes(version)))('Synapse %s, 
   const newStore = () => join(temporaryFolder(), 'store')
   const newPublisher = () => new CrossSigningPublisher({ homeserverUrl: proxy.url, asToken: AS_TOKEN })
 
-  /** Another user asks. Everything must verify, with the store's identity. */
-  async function expectServed(userId: string, store: string): Promise<void> {
-    const { upload_keys } = await bootstrapCrossSigning(userId, DEVICE_ID, store)
-    const served = await synapse.queryKeysAs(stranger, userId)
-    const [, master_key] = onlyKey(upload_keys.master_key)
-    expect(verifyPublished(userId, DEVICE_ID, served)).toEqual({ verified: true, master_key })
-  }
-
   interface Attempt {
     /** What the table says: `yes`, or the name of the error. */
     cell: string
@@ -107,7 +83,7 @@ describe.each(ALL.filter(([version]) => TESTED.includes(version)))('Synapse %s, 
     )
     const requests = proxy.seen.map(({ method, path }) => `${method} ${path}`)
     if (error) return { cell: error.name, requests, error }
-    await expectServed(userId, store)
+    await expectPublished(synapse, stranger, { userId, store })
     return { cell: 'yes', requests }
   }
 
@@ -172,7 +148,7 @@ describe.each(ALL.filter(([version]) => TESTED.includes(version)))('Synapse %s, 
   })
 
   test("a host's own client as `request`", async () => {
-    const publisher = new CrossSigningPublisher({ request: hostClient(proxy.url) })
+    const publisher = new CrossSigningPublisher({ request: hostClient(proxy.url, AS_TOKEN) })
     const result = await attempt(publisher, await newGhost(), newStore())
     row["host's client"] = result.cell
     if (result.cell !== 'yes') expectAdvice(result, /homeserverUrl/, /asToken/)
