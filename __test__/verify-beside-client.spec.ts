@@ -83,7 +83,7 @@ const client = new Client()
 
 afterAll(() => client.close())
 
-/** The client judges each answer, and then again without what is about others, if it has dropped the answer. */
+/** The client judges each answer, and again without what is about others, if it dropped it or crashed on it. */
 async function judgeAll(cases: Case[]): Promise<(Judged & { reason: Reason | undefined })[]> {
   const ask = (asked: Case[], about: (item: Case) => object) =>
     client.ask(
@@ -91,7 +91,8 @@ async function judgeAll(cases: Case[]): Promise<(Judged & { reason: Reason | und
     )
   const clients = await ask(cases, ({ answer }) => answer)
   const judged = cases.map((item, n) => ({ ...item, ...judge(item), client: clients[n]! }))
-  const dropped = judged.filter(({ isVerified, client }) => isVerified && client.says === 'drops the answer')
+  const gaveUp = ['drops the answer', 'crashes']
+  const dropped = judged.filter(({ isVerified, client }) => isVerified && gaveUp.includes(client.says))
   const again = await ask(dropped, aboutDevice)
   return judged.map((item) => ({ ...item, reason: explain(item, again[dropped.indexOf(item)]) }))
 }

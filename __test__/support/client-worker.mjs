@@ -21,6 +21,13 @@ async function judge(machine, { user, device, text }) {
   return { says: 'verified', masterKey: keys[ed25519] }
 }
 
+// A crash is a message like the others, behind the answers before it. The event `error` of a worker may overtake
+// them. A RuntimeError is how WebAssembly reports that its program has crashed.
+process.on('uncaughtException', (error) => {
+  if (error.name !== 'RuntimeError') throw error
+  parentPort.postMessage({ says: 'crashes' })
+})
+
 parentPort.on('message', async (questions) => {
   await initAsync()
   const machine = await OlmMachine.initialize(new UserId('@client:example.net'), new DeviceId('CLIENT'))

@@ -44,7 +44,7 @@ export class Client {
       await new Promise<void>((resolve, reject) => {
         worker.on('message', (verdict: ClientVerdict) => {
           verdicts.push(verdict)
-          if (verdicts.length === questions.length) resolve()
+          if (verdict.says === 'crashes' || verdicts.length === questions.length) resolve()
         })
         worker.on('error', reject)
         worker.on('exit', (code) => {
@@ -52,14 +52,10 @@ export class Client {
         })
         worker.postMessage(questions)
       })
-    } catch (error) {
-      // This is how WebAssembly reports that its program has crashed.
-      if ((error as Error).name !== 'RuntimeError') throw error
-      verdicts.push({ says: 'crashes' })
-      await this.close()
     } finally {
       for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event)
     }
+    if (verdicts.at(-1)?.says === 'crashes') await this.close()
     return verdicts
   }
 }
