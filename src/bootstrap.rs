@@ -35,6 +35,9 @@ pub struct Outcome {
 
 pub async fn bootstrap(request: Request) -> Result<Outcome> {
     let request = Arc::new(request);
+    // Calls for one store wait for each other here, without polling. Those with the same path keep their
+    // order. To resolve a path takes different times, so it must not decide about the order.
+    let turn = queue::turn(&request.store_path).await;
     let (folder, served) = blocking({
         let request = Arc::clone(&request);
         move || {
@@ -45,8 +48,8 @@ pub async fn bootstrap(request: Request) -> Result<Outcome> {
     })
     .await?;
 
-    // Calls for one store wait for each other here, without polling.
-    let turn = queue::turn(&folder).await;
+    // The store may have other paths, too.
+    let turn = (if folder == request.store_path { None } else { Some(queue::turn(&folder).await) }, turn);
 
     // Others, in other processes or beside our own calls, are waited for from when the store is first
     // found in use.
