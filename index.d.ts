@@ -5,6 +5,18 @@ export interface BootstrapError extends Error {
 }
 
 /**
+ * Body of `PUT /_matrix/client/v3/user/{userId}/account_data/{type}`, with its type.
+ *
+ * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#put_matrixclientv3useruseridaccount_datatype)
+ */
+export interface AccountDataUpload {
+  /** The type of the account data, for the path of the request. */
+  type: string
+  /** The body of the request. */
+  content: object
+}
+
+/**
  * Gives a Matrix user a cross-signing identity, and returns what to upload.
  *
  * The call opens the crypto store, or creates it. It makes the master, self-signing and user-signing
@@ -18,7 +30,7 @@ export interface BootstrapError extends Error {
  *
  * | code | when |
  * |---|---|
- * | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` are not an answer about this user |
+ * | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` or `recovery.accountData` are not what a homeserver has about this user |
  * | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
  * | `INVALID_DEVICE_ID` | the device ID is empty or has control characters |
  * | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
@@ -29,6 +41,8 @@ export interface BootstrapError extends Error {
  * | `STORE_VERSION` | the schema of the store is below 9 or above 19 |
  * | `IDENTITY_INCOMPLETE` | the store holds a part of an identity: not all private keys, or no signatures |
  * | `IDENTITY_CONFLICT` | by `serverKeys`, the homeserver has an identity, and the store has none or another |
+ * | `INVALID_RECOVERY_KEY` | `recovery.key` is not a recovery key: its characters, length or parity are wrong |
+ * | `RECOVERY_KEY_MISMATCH` | `recovery.key` does not open what `recovery.accountData` hold |
  * | `STORE_IO` | the file system refused |
  * | `INTERNAL` | this package has a bug |
  *
@@ -37,12 +51,12 @@ export interface BootstrapError extends Error {
  * @param userId the full user ID, such as `@_ghost:example.org`
  * @param deviceId the ID of the user's device
  * @param storePath the folder that `OlmMachine.initialize` takes. The call creates it if it is missing
- * @param options passphrase, reset, busyTimeout, serverKeys
+ * @param options passphrase, reset, busyTimeout, serverKeys, recovery
  */
 export declare function bootstrapCrossSigning(userId: string, deviceId: string, storePath: string, options?: BootstrapOptions): Promise<CrossSigningBootstrap>
 
 /** Why a call was rejected. */
-export type BootstrapErrorCode = 'INVALID_ARGUMENT' | 'INVALID_USER_ID' | 'INVALID_DEVICE_ID' | 'INVALID_STORE_PATH' | 'ACCOUNT_MISMATCH' | 'STORE_IN_USE' | 'STORE_PASSPHRASE' | 'STORE_CORRUPT' | 'STORE_VERSION' | 'IDENTITY_INCOMPLETE' | 'IDENTITY_CONFLICT' | 'STORE_IO' | 'INTERNAL'
+export type BootstrapErrorCode = 'INVALID_ARGUMENT' | 'INVALID_USER_ID' | 'INVALID_DEVICE_ID' | 'INVALID_STORE_PATH' | 'ACCOUNT_MISMATCH' | 'STORE_IN_USE' | 'STORE_PASSPHRASE' | 'STORE_CORRUPT' | 'STORE_VERSION' | 'IDENTITY_INCOMPLETE' | 'IDENTITY_CONFLICT' | 'INVALID_RECOVERY_KEY' | 'RECOVERY_KEY_MISMATCH' | 'STORE_IO' | 'INTERNAL'
 
 /**
  * Options of `bootstrapCrossSigning`. An option that does not exist is an error (`INVALID_ARGUMENT`).
@@ -75,13 +89,15 @@ export interface BootstrapOptions {
    * What it says about other users and devices is not looked at.
    */
   serverKeys?: KeysQueryAnswer | undefined
+  /** Keeps the identity in the user's secret storage, and brings it back from there if the store has none. */
+  recovery?: RecoveryOptions | undefined
 }
 
 /** What a call did. */
-export type BootstrapStatus = 'created' | 'resumed' | 'published'
+export type BootstrapStatus = 'created' | 'restored' | 'resumed' | 'published'
 
 /** An upload. It has the name of its body in the result. */
-export type BootstrapUpload = 'upload_device_keys' | 'upload_keys' | 'upload_signatures'
+export type BootstrapUpload = 'upload_device_keys' | 'upload_account_data' | 'upload_keys' | 'upload_signatures'
 
 /** Something that the caller should know. The call has succeeded all the same. */
 export interface BootstrapWarning {
@@ -95,6 +111,12 @@ export interface BootstrapWarning {
 export type BootstrapWarningCode = 'DEVICE_KEYS_DIFFER' | 'DEVICE_KEYS_INVALID' | 'STALE_SIGNATURE'
 
 /**
+ * Makes a random recovery key, as clients show it: 12 groups of 4 characters. It opens the secret storage that
+ * `bootstrapCrossSigning` keeps an identity in, here and in every client. Nobody can bring a lost key back.
+ */
+export declare function createRecoveryKey(): string
+
+/**
  * The result of a call, with the bodies of the requests that publish the identity. Send them in this
  * order, as the user who owns the identity.
  */
@@ -102,19 +124,25 @@ export interface CrossSigningBootstrap {
   /** What the call did. */
   status: BootstrapStatus
   /**
-   * Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, if it is present. It is absent if the
+   * Body of `POST /_matrix/client/v3/keys/upload`. Send it first, if it is present. It is absent if the
    * store records that the homeserver has the device keys, unless `serverKeys` show that it has not.
    */
   upload_device_keys?: DeviceKeysUpload
   /**
-   * Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added if
+   * With `recovery` only: what keeps the identity in the user's secret storage. Put each in this order, and
+   * only then upload the keys, so that no identity becomes public that cannot be brought back. What
+   * `accountData` have already is in it unchanged.
+   */
+  upload_account_data?: Array<AccountDataUpload>
+  /**
+   * Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it next, with `auth` added if
    * the homeserver asks for it. If `serverKeys` have all three keys, they are these keys as they are
    * served, with all their signatures.
    */
   upload_keys: CrossSigningKeysUpload
   /**
    * Body of `POST /_matrix/client/v3/keys/signatures/upload`: the device keys with the signature of the
-   * self-signing key, by user ID and device ID. Send it 3rd, and read `failures` in the answer: the
+   * self-signing key, by user ID and device ID. Send it last, and read `failures` in the answer: the
    * status is 200 even if the homeserver stored nothing.
    */
   upload_signatures: Record<string, Record<string, DeviceKeys>>
@@ -159,6 +187,21 @@ export interface CrossSigningKeysUpload {
 
 /** What a cross-signing key is for. */
 export type CrossSigningKeyUsage = 'master' | 'self_signing' | 'user_signing'
+
+/**
+ * Makes the recovery key of a user from a secret. The same secret and user always give the same key, so one
+ * secret is enough for thousands of ghosts. Whoever has the secret has all of their identities.
+ *
+ * The key is the 32 bytes of HKDF-SHA-256 with the secret as input, no salt, and
+ * `rust-crypto-helper recovery key v1 ` and the user ID as info. A text counts as its UTF-8 bytes.
+ *
+ * Throws a `BootstrapError` if an argument is wrong. Its `code` is `INVALID_USER_ID`, or `INVALID_ARGUMENT`, for
+ * example if the secret has less than 32 bytes.
+ *
+ * @param secret at least 32 bytes that nobody can guess, such as the output of `openssl rand -base64 32`
+ * @param userId the full user ID, such as `@_ghost:example.org`
+ */
+export declare function deriveRecoveryKey(secret: string | Uint8Array, userId: string): string
 
 /**
  * A device's public keys.
@@ -209,6 +252,30 @@ export interface KeysQueryAnswer {
   user_signing_keys?: Record<string, object> | null | undefined
   /** Homeservers that did not answer, by server name. */
   failures?: Record<string, object> | null | undefined
+}
+
+/**
+ * The option `recovery` of `bootstrapCrossSigning`.
+ *
+ * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#secret-storage)
+ */
+export interface RecoveryOptions {
+  /**
+   * A recovery key as clients show it. `createRecoveryKey` and `deriveRecoveryKey` make one. White space
+   * does not count.
+   */
+  key: string
+  /**
+   * The user's present account data: the content by type, from
+   * `GET /_matrix/client/v3/user/{userId}/account_data/{type}` or from a sync. `{}` if there is none. These
+   * types are read: `m.secret_storage.default_key`, all `m.secret_storage.key.*`,
+   * `m.cross_signing.master`, `m.cross_signing.self_signing` and `m.cross_signing.user_signing`. Leave
+   * out a type that the homeserver does not have.
+   *
+   * Without `accountData` nothing is known about the secret storage. Then no identity can be brought back,
+   * and `upload_account_data` in the result would replace what others have put there.
+   */
+  accountData?: Record<string, object> | undefined
 }
 
 /** The verdict of `verifyPublished` on a device for which clients show a red shield. */

@@ -51,3 +51,5 @@ const binding = load()
 
 exports.bootstrapCrossSigning = binding.bootstrapCrossSigning
 exports.verifyPublished = binding.verifyPublished
+exports.createRecoveryKey = binding.createRecoveryKey
+exports.deriveRecoveryKey = binding.deriveRecoveryKey

@@ -1,13 +1,14 @@
-// Promise: private keys and the passphrase never leave the store. Nothing that the package prints, throws or
-// returns has them, even if all logs are switched on.
+// Promise: private keys, the passphrase, recovery keys and the secret that they are derived from never leave the
+// store. Nothing that the package prints, throws or returns has them, even if all logs are switched on.
 
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { bootstrapCrossSigning } from 'rust-crypto-helper'
+import { bootstrapCrossSigning, deriveRecoveryKey } from 'rust-crypto-helper'
 import { change, record, setRecord } from './support/database'
 import { COMMAND, finish, type Finished, runScript, start } from './support/processes'
+import { put, readKey, SECRETS, storage } from './support/secret-storage'
 import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 
 // The variables that make Rust programs print more.
@@ -246,6 +247,104 @@ test('no result and no error has a secret in it', async () => {
   // The process has made the keys of the new store. They must not be in its output, either.
   const fresh = await secretsOf(inFolder('new-plain'))
   expect(found(printed, fresh)).toEqual([])
+})
+
+test('with recovery, no result and no error has a recovery key, its secret or a private key in it', async () => {
+  const secret = `an operator's ${randomBytes(24).toString('hex')}`
+  const key = deriveRecoveryKey(secret, USER_ID)
+  const bytes = readKey(key)
+  const store = inFolder('escrowed')
+  const made = await bootstrapCrossSigning(USER_ID, DEVICE_ID, store, { recovery: { key, accountData: {} } })
+  const accountData = put({}, made.upload_account_data)
+  const seed = randomBytes(33)
+  const damaged = {
+    ...accountData,
+    [SECRETS[0]!]: storage(bytes, 'ID', [seed.toString('base64')])[SECRETS[0]!],
+    'm.secret_storage.default_key': { key: 'ID' },
+    'm.secret_storage.key.ID': storage(bytes, 'ID', [])['m.secret_storage.key.ID'],
+  }
+  const foreign = storage(randomBytes(32), 'OTHER', [])
+  const { master_key, self_signing_key, user_signing_key } = made.upload_keys
+  const serverKeys = {
+    device_keys: { [USER_ID]: {} },
+    master_keys: { [USER_ID]: master_key },
+    self_signing_keys: { [USER_ID]: self_signing_key },
+    user_signing_keys: { [USER_ID]: user_signing_key },
+  }
+  const other = storage(
+    bytes,
+    'ID',
+    SECRETS.map(() => randomBytes(32).toString('base64')),
+  )
+
+  const known = new Map(await secretsOf(store))
+  const texts = {
+    secret,
+    'another seed': seed,
+    'recovery key': bytes,
+    'recovery key as text': Buffer.from(key),
+    'recovery key without spaces': Buffer.from(key.replaceAll(' ', '')),
+    'the middle of the recovery key': Buffer.from(key.slice(10, 40)),
+  }
+  for (const [name, text] of Object.entries(texts)) known.set(name, Buffer.from(text))
+  expect(found(JSON.stringify({ key }), known)).not.toEqual([])
+
+  const mistyped = `${key.slice(0, -1)}${key.endsWith('3') ? '4' : '3'}`
+  const calls: [string, unknown][] = [
+    ['resumed', { recovery: { key } }],
+    ['published', { recovery: { key, accountData }, serverKeys: { ...serverKeys, device_keys: { [USER_ID]: { [DEVICE_ID]: made.upload_device_keys!.device_keys } } } }], // prettier-ignore
+    ['INVALID_RECOVERY_KEY', { recovery: { key: mistyped } }],
+    ['INVALID_RECOVERY_KEY', { recovery: { key: `${key} ${key}` } }],
+    ['INVALID_RECOVERY_KEY', { recovery: { key: secret } }],
+    ['INVALID_ARGUMENT', { recovery: key }],
+    ['INVALID_ARGUMENT', { recovery: [key] }],
+    ['INVALID_ARGUMENT', { recovery: { key: [key] } }],
+    ['INVALID_ARGUMENT', { recovery: { key, accountData: key } }],
+    ['INVALID_ARGUMENT', { recovery: { key, accountData: { [SECRETS[0]!]: secret } } }],
+    ['INVALID_ARGUMENT', { recovery: { key, secret } }],
+    ['RECOVERY_KEY_MISMATCH', { recovery: { key, accountData: foreign } }],
+  ]
+  const lost: [string, unknown][] = [
+    ['RECOVERY_KEY_MISMATCH', { recovery: { key, accountData: damaged }, serverKeys }],
+    ['IDENTITY_CONFLICT', { recovery: { key, accountData: other }, serverKeys }],
+    ['IDENTITY_CONFLICT', { recovery: { key, accountData: {} }, serverKeys }],
+    ['restored', { recovery: { key, accountData }, serverKeys }],
+    ['created', { recovery: { key, accountData }, serverKeys, reset: true }],
+  ]
+  const restored = inFolder('restored-by-key')
+  const run = await outcomes([
+    ...calls.map(([, options]) => [USER_ID, DEVICE_ID, store, options]),
+    ...lost.map(([, options]) => [USER_ID, DEVICE_ID, restored, options]),
+  ])
+  const codes = [...run.stdout.matchAll(/^(?:created|restored|resumed|published|[A-Z]+_[A-Z_]+)(?= )/gm)].map(
+    ([code]) => code,
+  )
+  expect(codes).toEqual([...calls, ...lost].map(([code]) => code))
+
+  const deriving = await runScript(
+    `
+    const { deriveRecoveryKey } = require(${JSON.stringify(join(__dirname, '..'))})
+    for (const args of ${JSON.stringify([[secret.slice(0, 31), USER_ID], [secret, 'ghost'], [[secret], USER_ID], [secret]])}) {
+      try {
+        console.log(deriveRecoveryKey(...args))
+      } catch (error) {
+        console.log(error.code, String(error), error.stack, JSON.stringify(error))
+      }
+    }`,
+    TALKATIVE,
+  )
+  expect(deriving.stdout.match(/^[A-Z]+_[A-Z_]+(?= )/gm)).toEqual([
+    'INVALID_ARGUMENT',
+    'INVALID_USER_ID',
+    'INVALID_ARGUMENT',
+    'INVALID_ARGUMENT',
+  ])
+
+  const printed = [run, deriving].map(printedBy).join('\n')
+  expect(found(printed, known)).toEqual([])
+  expect(privateHalves(printed, new Set([master_key, self_signing_key, user_signing_key].flatMap(({ keys }) => Object.values(keys)).map((key) => Buffer.from(key, 'base64').toString('base64url'))))).toEqual([]) // prettier-ignore
+  expect(found(printed, await secretsOf(restored))).toEqual([])
+  expect([run, deriving].map(({ stderr }) => stderr).join('')).toBe('')
 })
 
 test('the command prints no secret', async () => {

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use ruma::UserId;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -9,6 +10,7 @@ use crate::{
     error::{Error, ErrorCode, Result},
     homeserver::{self, Comparison, ServerKeys, Upload, Warning},
     identity::{Bootstrapped, Ghost, Payloads, Status},
+    recovery::{AccountDataUpload, Escrow, SecretStorage, restorable},
     request::Request,
     schedule::{
         executor::{blocking, wait},
@@ -26,6 +28,9 @@ pub struct Outcome {
     pub status: Status,
     #[serde(flatten)]
     pub payloads: Payloads,
+    /// Only of a call with a recovery key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload_account_data: Option<Vec<AccountDataUpload>>,
     /// Only of a call that knows what the homeserver serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Vec<Upload>>,
@@ -33,17 +38,24 @@ pub struct Outcome {
     pub warnings: Option<Vec<Warning>>,
 }
 
+/// What the homeserver has of the user, as far as the caller has told.
+struct Known {
+    served: Option<ServerKeys>,
+    storage: Option<SecretStorage>,
+}
+
 pub async fn bootstrap(request: Request) -> Result<Outcome> {
     let request = Arc::new(request);
     // Calls for one store wait for each other here, without polling. Those with the same path keep their
     // order. To resolve a path takes different times, so it must not decide about the order.
     let turn = queue::turn(&request.store_path).await;
-    let (folder, served) = blocking({
+    let (folder, known) = blocking({
         let request = Arc::clone(&request);
         move || {
             let folder =
                 store::resolve(&request.store_path).map_err(|error| error.about(&request.store_path))?;
-            Ok((folder, request.server_keys().map(Arc::new)))
+            let known = Known { served: request.server_keys(), storage: request.secret_storage()? };
+            Ok((folder, Arc::new(known)))
         }
     })
     .await?;
@@ -57,9 +69,9 @@ pub async fn bootstrap(request: Request) -> Result<Outcome> {
     let mut deadline = patience.is_zero().then(Instant::now);
     let outcome = loop {
         let is_last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let (request, served, folder) = (Arc::clone(&request), served.clone(), folder.clone());
+        let (request, known, folder) = (Arc::clone(&request), Arc::clone(&known), folder.clone());
         let attempt = move || {
-            attempt(&request, served.as_deref(), &folder)
+            attempt(&request, &known, &folder)
                 .map_err(|error| if is_last { naming_holder(error, &folder) } else { error })
                 .map_err(|error| error.about(&folder))
         };
@@ -77,64 +89,103 @@ pub async fn bootstrap(request: Request) -> Result<Outcome> {
 
 /// One attempt, on a thread that may block. When it returns, the store is bootstrapped and closed, or
 /// nothing has changed.
-fn attempt(request: &Request, served: Option<&ServerKeys>, path: &Path) -> Result<Outcome> {
+fn attempt(request: &Request, known: &Known, path: &Path) -> Result<Outcome> {
     let mut folder = StoreFolder::enter(path)?;
     let outcome = if folder.has_database()? {
-        bootstrap_existing(folder.path(), request, served)?
+        bootstrap_existing(folder.path(), request, known)?
     } else {
-        bootstrap_new(&folder, request, served)?
+        bootstrap_new(&folder, request, known)?
     };
     folder.keep();
     Ok(outcome)
 }
 
-fn bootstrap_new(folder: &StoreFolder, request: &Request, served: Option<&ServerKeys>) -> Result<Outcome> {
+fn bootstrap_new(folder: &StoreFolder, request: &Request, known: &Known) -> Result<Outcome> {
     let staging = Staging::create(folder)?;
-    let ghost = bootstrap_ghost(None, request, served)?;
+    let (ghost, escrow) = bootstrap_ghost(None, request, known)?;
     staging.publish(&store::create_database(request.passphrase(), &ghost.changes)?)?;
-    Ok(outcome(ghost, served))
+    Ok(outcome(ghost, escrow, known.served.as_ref()))
 }
 
-fn bootstrap_existing(folder: &Path, request: &Request, served: Option<&ServerKeys>) -> Result<Outcome> {
+fn bootstrap_existing(folder: &Path, request: &Request, known: &Known) -> Result<Outcome> {
     let store = HeldStore::hold(folder)?;
     let mut content = store.read(request.passphrase())?;
-    let ghost = bootstrap_ghost(content.rows.take(), request, served)?;
+    let (ghost, escrow) = bootstrap_ghost(content.rows.take(), request, known)?;
     store.finish(&content, request.passphrase(), &ghost.changes)?;
-    Ok(outcome(ghost, served))
+    Ok(outcome(ghost, escrow, known.served.as_ref()))
 }
 
 /// Every refusal comes before the first change.
 fn bootstrap_ghost(
     rows: Option<store::Rows>,
     request: &Request,
-    served: Option<&ServerKeys>,
-) -> Result<Bootstrapped> {
+    Known { served, storage }: &Known,
+) -> Result<(Bootstrapped, Option<Escrow>)> {
     let (user_id, device_id, reset) = (&request.user_id, &request.device_id, request.options.reset);
-    let ghost = match rows {
+    let (served, storage) = (served.as_ref(), storage.as_ref());
+    let mut ghost = match rows {
         None => Ghost::new(user_id, device_id),
         Some(rows) => wait(Ghost::from_rows(rows, user_id, device_id, reset))?,
     };
     if !reset {
+        if let Some(storage) = storage.filter(|_| ghost.identity().is_none()) {
+            restore(&mut ghost, storage, served, user_id)?;
+        }
+        ghost.check_complete()?;
         match served {
-            Some(served) => homeserver::check_conflict(user_id, ghost.identity(), served)?,
+            Some(served) => homeserver::check_conflict(user_id, ghost.identity(), served)
+                .map_err(|error| naming_lack(error, storage.filter(|_| ghost.identity().is_none())))?,
             None => ghost.check_not_foreign()?,
         }
     }
-    wait(ghost.bootstrap(served.and_then(ServerKeys::identity).as_ref()))
+    let ghost = wait(ghost.bootstrap(served.and_then(ServerKeys::identity).as_ref()))?;
+    let escrow = storage.map(|storage| storage.escrow(&ghost.keys.seeds())).transpose()?;
+    Ok((ghost, escrow))
 }
 
-fn outcome(ghost: Bootstrapped, served: Option<&ServerKeys>) -> Outcome {
-    let Bootstrapped { mut status, mut payloads, .. } = ghost;
-    let Some(served) = served else { return Outcome { status, payloads, missing: None, warnings: None } };
+/// Brings the identity back that is in the secret storage, if it is there as a whole.
+fn restore(
+    ghost: &mut Ghost,
+    storage: &SecretStorage,
+    served: Option<&ServerKeys>,
+    user_id: &UserId,
+) -> Result<()> {
+    let Some(seeds) = storage.seeds()? else { return Ok(()) };
+    let served = wait(restorable(&seeds, served, user_id))?;
+    wait(ghost.restore(&seeds, served.as_ref()))
+}
 
-    let Comparison { missing, warnings } = homeserver::compare(&payloads, served);
+fn naming_lack(mut error: Error, storage: Option<&SecretStorage>) -> Error {
+    if let Some(storage) = storage {
+        error.message = format!("{}. It cannot be brought back: {}", error.message, storage.lack());
+    }
+    error
+}
+
+fn outcome(ghost: Bootstrapped, escrow: Option<Escrow>, served: Option<&ServerKeys>) -> Outcome {
+    let Bootstrapped { mut status, mut payloads, .. } = ghost;
+    let is_escrow_missing = escrow.as_ref().is_some_and(|escrow| {
+        // A new identity is not in the secret storage, whatever that holds.
+        escrow.is_missing.unwrap_or(status == Status::Created)
+    });
+    let upload_account_data = escrow.map(|escrow| escrow.uploads);
+    let Some(served) = served else {
+        return Outcome { status, payloads, upload_account_data, missing: None, warnings: None };
+    };
+
+    let Comparison { mut missing, warnings } = homeserver::compare(&payloads, served);
+    if is_escrow_missing {
+        // Before the keys: an identity must not become public before it can be brought back.
+        let first = missing.iter().take_while(|upload| **upload == Upload::UploadDeviceKeys).count();
+        missing.insert(first, Upload::UploadAccountData);
+    }
     if status == Status::Resumed && missing.is_empty() {
         status = Status::Published;
     }
     if missing.contains(&Upload::UploadDeviceKeys) {
         payloads.offer_device_keys();
     }
-    Outcome { status, payloads, missing: Some(missing), warnings: Some(warnings) }
+    Outcome { status, payloads, upload_account_data, missing: Some(missing), warnings: Some(warnings) }
 }
 
 /// Finding the process that has the store open takes a while, so only the last attempt does it.

@@ -18,6 +18,8 @@ pub enum ErrorCode {
     StoreVersion,
     IdentityIncomplete,
     IdentityConflict,
+    InvalidRecoveryKey,
+    RecoveryKeyMismatch,
     StoreIo,
     Internal,
 }
@@ -37,6 +39,8 @@ impl ErrorCode {
             Self::StoreVersion => "STORE_VERSION",
             Self::IdentityIncomplete => "IDENTITY_INCOMPLETE",
             Self::IdentityConflict => "IDENTITY_CONFLICT",
+            Self::InvalidRecoveryKey => "INVALID_RECOVERY_KEY",
+            Self::RecoveryKeyMismatch => "RECOVERY_KEY_MISMATCH",
             Self::StoreIo => "STORE_IO",
             Self::Internal => "INTERNAL",
         }

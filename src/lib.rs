@@ -6,8 +6,11 @@ mod homeserver;
 mod identity;
 pub mod javascript;
 mod keys;
+mod memory;
+mod recovery;
 mod request;
 mod schedule;
+mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -20,8 +23,12 @@ use napi_derive::napi;
 use crate::{
     error::Error,
     javascript::{arguments, result},
+    recovery::RecoveryKey,
     schedule::executor,
 };
+
+#[global_allocator]
+static MEMORY: memory::Wiping = memory::Wiping;
 
 /// Gives a Matrix user a cross-signing identity, and returns what to upload.
 ///
@@ -36,7 +43,7 @@ use crate::{
 ///
 /// | code | when |
 /// |---|---|
-/// | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` are not an answer about this user |
+/// | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` or `recovery.accountData` are not what a homeserver has about this user |
 /// | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
 /// | `INVALID_DEVICE_ID` | the device ID is empty or has control characters |
 /// | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
@@ -47,6 +54,8 @@ use crate::{
 /// | `STORE_VERSION` | the schema of the store is below 9 or above 19 |
 /// | `IDENTITY_INCOMPLETE` | the store holds a part of an identity: not all private keys, or no signatures |
 /// | `IDENTITY_CONFLICT` | by `serverKeys`, the homeserver has an identity, and the store has none or another |
+/// | `INVALID_RECOVERY_KEY` | `recovery.key` is not a recovery key: its characters, length or parity are wrong |
+/// | `RECOVERY_KEY_MISMATCH` | `recovery.key` does not open what `recovery.accountData` hold |
 /// | `STORE_IO` | the file system refused |
 /// | `INTERNAL` | this package has a bug |
 ///
@@ -55,7 +64,7 @@ use crate::{
 /// @param userId the full user ID, such as `@_ghost:example.org`
 /// @param deviceId the ID of the user's device
 /// @param storePath the folder that `OlmMachine.initialize` takes. The call creates it if it is missing
-/// @param options passphrase, reset, busyTimeout, serverKeys
+/// @param options passphrase, reset, busyTimeout, serverKeys, recovery
 #[napi(
     ts_args_type = "userId: string, deviceId: string, storePath: string, options?: BootstrapOptions",
     ts_return_type = "Promise<CrossSigningBootstrap>"
@@ -94,10 +103,43 @@ pub fn verify_published(
     device_id: Unknown,
     server_keys: Unknown,
 ) -> napi::Result<Unknown<'static>> {
-    // A homeserver may serve anything. A panic that leaves a function of napi ends Node.js.
-    let verdict = panic::catch_unwind(AssertUnwindSafe(|| {
+    // A homeserver may serve anything.
+    let verdict = caught(|| {
         let (user_id, device_id, served) = arguments::read_query(env, user_id, device_id, server_keys)?;
         result::to_json(&homeserver::verdict(&user_id, &device_id, &served))
-    }));
-    result::to_javascript(*env, verdict.unwrap_or_else(|_| Err(Error::internal("the work panicked"))))
+    });
+    result::to_javascript(*env, verdict)
+}
+
+/// Makes a random recovery key, as clients show it: 12 groups of 4 characters. It opens the secret storage that
+/// `bootstrapCrossSigning` keeps an identity in, here and in every client. Nobody can bring a lost key back.
+#[napi(ts_return_type = "string")]
+pub fn create_recovery_key(env: &Env) -> napi::Result<Unknown<'static>> {
+    let text = caught(|| RecoveryKey::create()?.to_text());
+    result::to_string(*env, text)
+}
+
+/// Makes the recovery key of a user from a secret. The same secret and user always give the same key, so one
+/// secret is enough for thousands of ghosts. Whoever has the secret has all of their identities.
+///
+/// The key is the 32 bytes of HKDF-SHA-256 with the secret as input, no salt, and
+/// `rust-crypto-helper recovery key v1 ` and the user ID as info. A text counts as its UTF-8 bytes.
+///
+/// Throws a `BootstrapError` if an argument is wrong. Its `code` is `INVALID_USER_ID`, or `INVALID_ARGUMENT`, for
+/// example if the secret has less than 32 bytes.
+///
+/// @param secret at least 32 bytes that nobody can guess, such as the output of `openssl rand -base64 32`
+/// @param userId the full user ID, such as `@_ghost:example.org`
+#[napi(ts_args_type = "secret: string | Uint8Array, userId: string", ts_return_type = "string")]
+pub fn derive_recovery_key(env: &Env, secret: Unknown, user_id: Unknown) -> napi::Result<Unknown<'static>> {
+    let text = caught(|| {
+        let (secret, user_id) = arguments::read_secret(secret, user_id)?;
+        RecoveryKey::derive(&secret, &user_id)?.to_text()
+    });
+    result::to_string(*env, text)
+}
+
+/// A panic that leaves a function of napi ends Node.js.
+fn caught<T>(work: impl FnOnce() -> error::Result<T>) -> error::Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("the work panicked")))
 }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::{
     error::{Error, ErrorCode, Result, clipped},
     homeserver::{Answer, ServerKeys},
+    recovery::{Recovery, SecretStorage},
 };
 
 /// How long a call waits for a store that somebody else has open. The caller may choose another time.
@@ -33,11 +34,18 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// What the answer to a `keys/query` says about the user and the device.
     pub server_keys: Option<Answer>,
+    pub recovery: Option<Recovery>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { passphrase: None, reset: false, busy_timeout: DEFAULT_BUSY_TIMEOUT, server_keys: None }
+        Self {
+            passphrase: None,
+            reset: false,
+            busy_timeout: DEFAULT_BUSY_TIMEOUT,
+            server_keys: None,
+            recovery: None,
+        }
     }
 }
 
@@ -55,6 +63,10 @@ impl Request {
     pub fn server_keys(&self) -> Option<ServerKeys> {
         let answer = self.options.server_keys.as_ref()?;
         Some(ServerKeys::parse(answer, &self.user_id, &self.device_id))
+    }
+
+    pub fn secret_storage(&self) -> Result<Option<SecretStorage>> {
+        self.options.recovery.as_ref().map(|recovery| recovery.open(&self.user_id)).transpose()
     }
 
     pub fn passphrase(&self) -> Option<&str> {

@@ -69,9 +69,11 @@ describe('bootstrapCrossSigning', () => {
 
   test('returns payloads with names for all unions', () => {
     expect(result.status).type.toBe<BootstrapStatus>()
-    expect<BootstrapStatus>().type.toBe<'created' | 'resumed' | 'published'>()
+    expect<BootstrapStatus>().type.toBe<'created' | 'restored' | 'resumed' | 'published'>()
     expect(result.missing).type.toBe<BootstrapUpload[] | undefined>()
-    expect<BootstrapUpload>().type.toBe<'upload_device_keys' | 'upload_keys' | 'upload_signatures'>()
+    expect<BootstrapUpload>().type.toBe<
+      'upload_device_keys' | 'upload_account_data' | 'upload_keys' | 'upload_signatures'
+    >()
     expect(result.warnings).type.toBe<BootstrapWarning[] | undefined>()
     expect<BootstrapWarning['code']>().type.toBe<BootstrapWarningCode>()
     expect<BootstrapWarningCode>().type.toBe<

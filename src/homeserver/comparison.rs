@@ -20,6 +20,7 @@ use crate::{
 #[allow(clippy::enum_variant_names)] // the names in the result
 pub enum Upload {
     UploadDeviceKeys,
+    UploadAccountData,
     UploadKeys,
     UploadSignatures,
 }

@@ -2,7 +2,7 @@
 
 use matrix_sdk_crypto::{
     OwnUserIdentityData, SignatureError,
-    olm::Account,
+    olm::{Account, PickledCrossSigningIdentity},
     types::{CrossSigningKey, DeviceKeys, Signatures},
 };
 use ruma::{DeviceId, UserId};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     payloads::{Payloads, Status},
-    private::PrivateKeys,
+    private::{PrivateKeys, Seeds},
 };
 use crate::{
     error::{Error, ErrorCode, Result},
@@ -23,6 +23,10 @@ pub struct Ghost {
     account: Account,
     is_new: bool,
     keys: Option<PrivateKeys>,
+    /// Why the private keys of the store cannot be used, if there are some.
+    deficit: Option<Error>,
+    /// The private identity, if it comes from elsewhere and is not in the store yet.
+    restored: Option<PickledCrossSigningIdentity>,
     /// The public identity as the store records it.
     recorded: Option<PublicIdentity>,
     device: Option<DeviceRecord>,
@@ -33,13 +37,14 @@ pub struct Bootstrapped {
     pub status: Status,
     pub payloads: Payloads,
     pub changes: Changes,
+    pub keys: PrivateKeys,
 }
 
 impl Ghost {
     /// Makes an account. Its identity comes with the bootstrap.
     pub fn new(user_id: &UserId, device_id: &DeviceId) -> Self {
         let account = Account::with_device_id(user_id, device_id);
-        Self { account, is_new: true, keys: None, recorded: None, device: None }
+        Self::of(account, true)
     }
 
     /// Checks that the rows belong to this user and device, and to each other. One damaged bit must
@@ -57,12 +62,15 @@ impl Ghost {
         if let Some(device) = &device {
             check_device(&device.device_keys, &account)?;
         }
-        let mut ghost = Self { account, is_new: false, keys: None, recorded: None, device };
+        let mut ghost = Self { device, ..Self::of(account, false) };
         if ignores_identity {
             return Ok(ghost);
         }
         if let Some(identity) = &private_identity {
-            ghost.keys = PrivateKeys::check(identity, user_id).await?;
+            match PrivateKeys::check(identity, user_id).await {
+                Err(error) if error.code == ErrorCode::IdentityIncomplete => ghost.deficit = Some(error),
+                checked => ghost.keys = checked?,
+            }
         }
         ghost.recorded = public_identity.map(|identity| PublicIdentity {
             master_key: identity.master_key().as_ref().clone(),
@@ -71,6 +79,10 @@ impl Ghost {
         });
         ghost.check_recorded()?;
         Ok(ghost)
+    }
+
+    fn of(account: Account, is_new: bool) -> Self {
+        Self { account, is_new, keys: None, deficit: None, restored: None, recorded: None, device: None }
     }
 
     fn check_recorded(&self) -> Result<()> {
@@ -84,6 +96,34 @@ impl Ghost {
     /// The public half of the identity whose private keys the store holds.
     pub fn identity(&self) -> Option<&PublicIdentity> {
         self.keys.as_ref().map(|keys| &keys.public)
+    }
+
+    /// `IDENTITY_INCOMPLETE` if the store holds some of the private keys of an identity, but not all.
+    pub fn check_complete(&mut self) -> Result<()> {
+        self.deficit.take().map_or(Ok(()), Err)
+    }
+
+    /// Gives the ghost the identity with these private keys. Whatever the store knows of an identity is
+    /// replaced.
+    ///
+    /// The public identity is taken from where it has the signatures that it is published with: `served`,
+    /// which must be of these keys, or else the store. Otherwise it is signed anew.
+    pub async fn restore(&mut self, seeds: &Seeds, served: Option<&PublicIdentity>) -> Result<()> {
+        let (identity, keys) = seeds.import(self.account.user_id()).await?;
+        let recorded = self
+            .recorded
+            .take()
+            .filter(|recorded| keys.public.is_same(recorded) && recorded.check_signatures().is_ok());
+        self.recorded = Some(match served.cloned().or(recorded) {
+            Some(found) => {
+                PublicIdentity { master_key: self.without_wrong_signatures(&found.master_key)?, ..found }
+            }
+            None => self.sign_identity(&keys)?,
+        });
+        self.restored = Some(identity.pickle().await);
+        self.keys = Some(keys);
+        self.deficit = None;
+        Ok(())
     }
 
     /// `IDENTITY_INCOMPLETE` if the store knows an identity of the user without its private keys: the
@@ -106,7 +146,7 @@ impl Ghost {
     /// `served` is the identity that the homeserver serves, if it is known and has all three keys.
     pub async fn bootstrap(mut self, served: Option<&PublicIdentity>) -> Result<Bootstrapped> {
         match self.keys.take() {
-            Some(keys) => self.resume(&keys, served),
+            Some(keys) => self.resume(keys, served),
             None => self.create().await,
         }
     }
@@ -124,22 +164,26 @@ impl Ghost {
             public_identity: Some(own_identity(&payloads)?),
             device: Some(self.signed_device(&payloads)?),
         };
-        Ok(Bootstrapped { status: Status::Created, payloads, changes })
+        Ok(Bootstrapped { status: Status::Created, payloads, changes, keys })
     }
 
-    fn resume(self, keys: &PrivateKeys, served: Option<&PublicIdentity>) -> Result<Bootstrapped> {
-        let identity = self.public_identity(keys, served)?;
+    fn resume(mut self, keys: PrivateKeys, served: Option<&PublicIdentity>) -> Result<Bootstrapped> {
+        let identity = self.public_identity(&keys, served)?;
         let payloads =
-            self.payloads(keys, identity).map_err(|_| Error::internal("the device cannot be signed"))?;
+            self.payloads(&keys, identity).map_err(|_| Error::internal("the device cannot be signed"))?;
         payloads.check().map_err(|_| bad_signature("identity"))?;
-        let mut changes = Changes::default();
-        if self.recorded.is_none() {
+        let restored = self.restored.take();
+        let status = if restored.is_some() { Status::Restored } else { Status::Resumed };
+        let mut changes =
+            Changes { account: self.is_new.then(|| self.account.pickle()), ..Changes::default() };
+        if self.recorded.is_none() || restored.is_some() {
             changes.public_identity = Some(own_identity(&payloads)?);
         }
-        if !self.is_device_signed(keys)? {
+        if !self.is_device_signed(&keys)? {
             changes.device = Some(self.signed_device(&payloads)?);
         }
-        Ok(Bootstrapped { status: Status::Resumed, payloads, changes })
+        changes.private_identity = restored;
+        Ok(Bootstrapped { status, payloads, changes, keys })
     }
 
     /// The public identity with the signatures that it is published with.
@@ -183,10 +227,39 @@ impl Ghost {
         self.check_master_key(master_key)?;
         let CrossSigningKey { user_id, usage, keys: public, .. } = master_key.clone();
         let mut signed = CrossSigningKey::new(user_id, usage, public, Signatures::new());
-        keys.sign_master_key(&mut signed)
+        keys.sign_key(&mut signed)
             .and_then(|()| self.account.sign_cross_signing_key(&mut signed))
             .map_err(|_| Error::internal("the master key cannot be signed"))?;
         Ok(signed)
+    }
+
+    /// The public identity with the signatures that the SDK gives it when it makes one.
+    fn sign_identity(&self, keys: &PrivateKeys) -> Result<PublicIdentity> {
+        let mut identity = PublicIdentity { master_key: self.sign(keys)?, ..keys.public.clone() };
+        for key in [&mut identity.self_signing_key, &mut identity.user_signing_key] {
+            keys.sign_key(key).map_err(|_| Error::internal("an identity cannot be signed"))?;
+        }
+        Ok(identity)
+    }
+
+    /// The master key without the signatures of [`Self::check_master_key`] that are wrong. A device that is
+    /// gone, with the same ID, may have made one.
+    fn without_wrong_signatures(&self, key: &CrossSigningKey) -> Result<CrossSigningKey> {
+        let failed = || Error::internal("a master key cannot be read back");
+        let device_id = format!("ed25519:{}", self.account.device_id());
+        let own_id = key.get_first_key_and_id().map(|(id, _)| id.to_string()).unwrap_or_default();
+        let mut fields = serde_json::to_value(key).map_err(|_| failed())?;
+        for (id, checked) in
+            [(device_id, self.account.device_keys().has_signed(key)), (own_id, check_signed_by_key(key, key))]
+        {
+            let signatures = fields["signatures"].get_mut(key.user_id.as_str());
+            if is_there(&checked, "master key").is_err()
+                && let Some(signatures) = signatures.and_then(serde_json::Value::as_object_mut)
+            {
+                signatures.remove(&id);
+            }
+        }
+        serde_json::from_value(fields).map_err(|_| failed())
     }
 
     /// Checks the signatures of the master key that can be checked here: its own and the device's.

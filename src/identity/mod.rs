@@ -7,4 +7,5 @@ mod private;
 pub use self::{
     ghost::{Bootstrapped, Ghost},
     payloads::{Payloads, Status},
+    private::Seeds,
 };

@@ -13,6 +13,7 @@ use crate::keys::PublicIdentity;
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Created,
+    Restored,
     Resumed,
     Published,
 }

@@ -12,13 +12,42 @@ use zeroize::Zeroizing;
 use crate::{
     error::{Error, ErrorCode, Result},
     keys::{PublicIdentity, signed_text},
+    secret::Secret,
 };
+
+/// The seeds of the three private keys.
+pub struct Seeds {
+    pub master: Secret,
+    pub self_signing: Secret,
+    pub user_signing: Secret,
+}
+
+impl Seeds {
+    /// The private identity, as the SDK imports it. Its public keys have no signatures.
+    pub async fn import(&self, user: &UserId) -> Result<(PrivateCrossSigningIdentity, PrivateKeys)> {
+        let failed = || Error::internal("the SDK does not take the private keys of an identity");
+        let identity = PrivateCrossSigningIdentity::empty(user);
+        let [master, self_signing, user_signing] =
+            [&self.master, &self.self_signing, &self.user_signing].map(Secret::to_base64);
+        identity
+            .import_secrets_unchecked(
+                Some(master.as_str()),
+                Some(self_signing.as_str()),
+                Some(user_signing.as_str()),
+            )
+            .await
+            .map_err(|_| failed())?;
+        let keys = PrivateKeys::check(&identity, user).await?.ok_or_else(failed)?;
+        Ok((identity, keys))
+    }
+}
 
 /// The three private keys, each checked against the public key that stands beside it.
 pub struct PrivateKeys {
     pub public: PublicIdentity,
     master: Ed25519SecretKey,
     self_signing: Ed25519SecretKey,
+    user_signing: Ed25519SecretKey,
 }
 
 impl PrivateKeys {
@@ -44,16 +73,23 @@ impl PrivateKeys {
         let public = PublicIdentity { master_key, self_signing_key, user_signing_key };
         let secret = async |name, public, usage| secret(identity, &name, public, &usage, user).await;
         let master = secret(SecretName::CrossSigningMasterKey, &public.master_key, KeyUsage::Master).await?;
-        secret(SecretName::CrossSigningUserSigningKey, &public.user_signing_key, KeyUsage::UserSigning)
-            .await?;
+        let user_signing =
+            secret(SecretName::CrossSigningUserSigningKey, &public.user_signing_key, KeyUsage::UserSigning)
+                .await?;
         let self_signing =
             secret(SecretName::CrossSigningSelfSigningKey, &public.self_signing_key, KeyUsage::SelfSigning)
                 .await?;
-        Ok(Some(Self { public, master, self_signing }))
+        Ok(Some(Self { public, master, self_signing, user_signing }))
     }
 
-    /// Signs the master key with itself, as the SDK does when it makes one.
-    pub fn sign_master_key(&self, key: &mut CrossSigningKey) -> std::result::Result<(), SignatureError> {
+    pub fn seeds(&self) -> Seeds {
+        let [master, self_signing, user_signing] =
+            [&self.master, &self.self_signing, &self.user_signing].map(|key| Secret::from(key.to_bytes()));
+        Seeds { master, self_signing, user_signing }
+    }
+
+    /// Signs a cross-signing key with the master key, as the SDK does when it makes an identity.
+    pub fn sign_key(&self, key: &mut CrossSigningKey) -> std::result::Result<(), SignatureError> {
         let text = signed_text(key)?;
         add_signature(&mut key.signatures, &text, &self.master, &self.public.master_key)
     }

@@ -1,18 +1,24 @@
 //! JavaScript's arguments, checked and copied. Anything may come in: a wrong type becomes an error
 //! to reject with, and so does whatever a getter or a proxy of the caller's throws.
 
-use napi::{Env, JsValue, Unknown, ValueType, bindgen_prelude::FromNapiValue};
+use napi::{
+    Env, Unknown, ValueType,
+    bindgen_prelude::{FromNapiValue, Uint8ArraySlice},
+};
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use zeroize::Zeroizing;
 
-use super::{answer, intrinsics};
+use super::{
+    answer, intrinsics, recovery,
+    values::{check_object, check_options, describe, expect, invalid, string, threw, type_of},
+};
 use crate::{
-    error::{Error, ErrorCode, Result, clipped},
+    error::Result,
     homeserver::ServerKeys,
     request::{Options, Request, parse_device_id, parse_user_id},
 };
 
-const OPTIONS: [&str; 4] = ["passphrase", "reset", "busyTimeout", "serverKeys"];
+const OPTIONS: [&str; 5] = ["passphrase", "reset", "busyTimeout", "serverKeys", "recovery"];
 
 /// The longest wait that can be asked for, in milliseconds: that of JavaScript's own timers.
 const LONGEST_BUSY_TIMEOUT: f64 = 2_147_483_647.0;
@@ -47,27 +53,26 @@ pub fn read_query(
     Ok((user_id, device_id, server_keys))
 }
 
+/// The secret of an operator, and a user.
+pub fn read_secret(secret: Unknown, user_id: Unknown) -> Result<(Zeroizing<Vec<u8>>, OwnedUserId)> {
+    let secret = match type_of(secret) {
+        ValueType::String => string("secret", secret)?.into_bytes(),
+        found => Uint8ArraySlice::from_unknown(secret).map(|bytes| bytes.to_vec()).map_err(|_| {
+            invalid(format!("secret must be a string or a Uint8Array, not {}", describe(found)))
+        })?,
+    };
+    let secret = Zeroizing::new(secret);
+    Ok((secret, parse_user_id(&string("userId", user_id)?)?))
+}
+
 /// Reads each option as JavaScript does (`options.passphrase`), so also one that is inherited, not
 /// enumerable, or comes from a proxy. A passphrase that is overlooked would leave the store plain.
 fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &DeviceId) -> Result<Options> {
     let mut read = Options::default();
-    match type_of(options) {
-        ValueType::Undefined => return Ok(read),
-        ValueType::Object if !options.is_array().unwrap_or(true) => {}
-        ValueType::Object => return Err(invalid("options must be an object, not an array")),
-        found => return Err(invalid(format!("options must be an object, not {}", describe(found)))),
+    if type_of(options) == ValueType::Undefined {
+        return Ok(read);
     }
-    let names = intrinsics::keys(env, options).map_err(|_| threw())?;
-    for index in 0..names.len() {
-        let name: String = names.get(index).map_err(|_| threw())?.unwrap_or_default();
-        if !OPTIONS.contains(&name.as_str()) {
-            let known = OPTIONS.join(", ");
-            return Err(invalid(format!(
-                "there is no option {:?}. The options are: {known}",
-                clipped(&name)
-            )));
-        }
-    }
+    check_options(env, "options", options, &OPTIONS)?;
     for option in OPTIONS {
         let value = intrinsics::get(env, options, option.to_owned()).map_err(|_| threw())?;
         if type_of(value) == ValueType::Undefined {
@@ -78,6 +83,7 @@ fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &Devic
             "passphrase" => read.passphrase = Some(Zeroizing::new(string(&name, value)?)),
             "reset" => read.reset = boolean(&name, value)?,
             "busyTimeout" => read.busy_timeout = milliseconds(&name, value)?,
+            "recovery" => read.recovery = Some(recovery::read(env, &name, value)?),
             _ => {
                 check_object(&name, value)?;
                 read.server_keys = Some(answer::read(env, value, user_id, device_id)?);
@@ -85,14 +91,6 @@ fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &Devic
         }
     }
     Ok(read)
-}
-
-fn threw() -> Error {
-    invalid("options cannot be read: reading them threw an exception")
-}
-
-fn string(name: &str, value: Unknown) -> Result<String> {
-    expect(name, value, ValueType::String, "a string")
 }
 
 fn boolean(name: &str, value: Unknown) -> Result<bool> {
@@ -106,35 +104,4 @@ fn milliseconds(name: &str, value: Unknown) -> Result<std::time::Duration> {
     } else {
         Err(invalid(format!("{name} must be from 0 to {LONGEST_BUSY_TIMEOUT} milliseconds, not {number}")))
     }
-}
-
-fn check_object(name: &str, value: Unknown) -> Result<()> {
-    match type_of(value) {
-        ValueType::Object => Ok(()),
-        found => Err(invalid(format!("{name} must be an object, not {}", describe(found)))),
-    }
-}
-
-fn expect<T: FromNapiValue>(name: &str, value: Unknown, wanted: ValueType, described: &str) -> Result<T> {
-    let found = type_of(value);
-    if found != wanted {
-        // The type alone: the value may be a passphrase in the wrong place.
-        return Err(invalid(format!("{name} must be {described}, not {}", describe(found))));
-    }
-    T::from_unknown(value).map_err(|_| invalid(format!("{name} cannot be read")))
-}
-
-fn type_of(value: Unknown) -> ValueType {
-    value.get_type().unwrap_or(ValueType::Unknown)
-}
-
-fn describe(found: ValueType) -> String {
-    match found {
-        ValueType::Undefined | ValueType::Null => format!("{found}").to_lowercase(),
-        _ => format!("of type {}", format!("{found}").to_lowercase()),
-    }
-}
-
-fn invalid(message: impl AsRef<str>) -> Error {
-    Error::new(ErrorCode::InvalidArgument, message)
 }

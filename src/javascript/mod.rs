@@ -4,5 +4,7 @@ mod answer;
 pub(crate) mod arguments;
 pub mod intrinsics;
 mod json;
+mod recovery;
 pub(crate) mod result;
 pub mod types;
+mod values;

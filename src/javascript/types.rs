@@ -10,6 +10,8 @@ use napi_derive::napi;
 pub enum BootstrapStatus {
     /// This call made the identity.
     Created,
+    /// The store had no identity. This call has brought it back from the secret storage.
+    Restored,
     /// The store already held the identity. The keys are the same as before.
     Resumed,
     /// The store already held the identity, and the homeserver serves all of it. Nothing is left to upload.
@@ -22,6 +24,7 @@ pub enum BootstrapStatus {
 #[allow(clippy::enum_variant_names)] // the names in the result
 pub enum BootstrapUpload {
     UploadDeviceKeys,
+    UploadAccountData,
     UploadKeys,
     UploadSignatures,
 }
@@ -56,6 +59,8 @@ pub enum BootstrapErrorCode {
     StoreVersion,
     IdentityIncomplete,
     IdentityConflict,
+    InvalidRecoveryKey,
+    RecoveryKeyMismatch,
     StoreIo,
     Internal,
 }
@@ -108,6 +113,29 @@ pub struct BootstrapOptions {
     /// What it says about other users and devices is not looked at.
     #[napi(ts_type = "KeysQueryAnswer | undefined")]
     pub server_keys: Option<KeysQueryAnswer>,
+    /// Keeps the identity in the user's secret storage, and brings it back from there if the store has none.
+    #[napi(ts_type = "RecoveryOptions | undefined")]
+    pub recovery: Option<RecoveryOptions>,
+}
+
+/// The option `recovery` of `bootstrapCrossSigning`.
+///
+/// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#secret-storage)
+#[napi(object, object_to_js = false)]
+pub struct RecoveryOptions {
+    /// A recovery key as clients show it. `createRecoveryKey` and `deriveRecoveryKey` make one. White space
+    /// does not count.
+    pub key: String,
+    /// The user's present account data: the content by type, from
+    /// `GET /_matrix/client/v3/user/{userId}/account_data/{type}` or from a sync. `{}` if there is none. These
+    /// types are read: `m.secret_storage.default_key`, all `m.secret_storage.key.*`,
+    /// `m.cross_signing.master`, `m.cross_signing.self_signing` and `m.cross_signing.user_signing`. Leave
+    /// out a type that the homeserver does not have.
+    ///
+    /// Without `accountData` nothing is known about the secret storage. Then no identity can be brought back,
+    /// and `upload_account_data` in the result would replace what others have put there.
+    #[napi(ts_type = "Record<string, object> | undefined")]
+    pub account_data: Option<HashMap<String, String>>,
 }
 
 /// The answer to `POST /_matrix/client/v3/keys/query`, unchanged, as `JSON.parse` gives it. A `Map` or an
@@ -140,17 +168,22 @@ pub struct KeysQueryAnswer {
 pub struct CrossSigningBootstrap {
     /// What the call did.
     pub status: BootstrapStatus,
-    /// Body of `POST /_matrix/client/v3/keys/upload`. Send it 1st, if it is present. It is absent if the
+    /// Body of `POST /_matrix/client/v3/keys/upload`. Send it first, if it is present. It is absent if the
     /// store records that the homeserver has the device keys, unless `serverKeys` show that it has not.
     #[napi(js_name = "upload_device_keys")]
     pub upload_device_keys: Option<DeviceKeysUpload>,
-    /// Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it 2nd, with `auth` added if
+    /// With `recovery` only: what keeps the identity in the user's secret storage. Put each in this order, and
+    /// only then upload the keys, so that no identity becomes public that cannot be brought back. What
+    /// `accountData` have already is in it unchanged.
+    #[napi(js_name = "upload_account_data")]
+    pub upload_account_data: Option<Vec<AccountDataUpload>>,
+    /// Body of `POST /_matrix/client/v3/keys/device_signing/upload`. Send it next, with `auth` added if
     /// the homeserver asks for it. If `serverKeys` have all three keys, they are these keys as they are
     /// served, with all their signatures.
     #[napi(js_name = "upload_keys")]
     pub upload_keys: CrossSigningKeysUpload,
     /// Body of `POST /_matrix/client/v3/keys/signatures/upload`: the device keys with the signature of the
-    /// self-signing key, by user ID and device ID. Send it 3rd, and read `failures` in the answer: the
+    /// self-signing key, by user ID and device ID. Send it last, and read `failures` in the answer: the
     /// status is 200 even if the homeserver stored nothing.
     #[napi(js_name = "upload_signatures")]
     pub upload_signatures: HashMap<String, HashMap<String, DeviceKeys>>,
@@ -159,6 +192,28 @@ pub struct CrossSigningBootstrap {
     pub missing: Option<Vec<BootstrapUpload>>,
     /// With `serverKeys` only: what is odd about what the homeserver serves. Usually empty.
     pub warnings: Option<Vec<BootstrapWarning>>,
+}
+
+/// Body of `PUT /_matrix/client/v3/user/{userId}/account_data/{type}`, with its type.
+///
+/// @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#put_matrixclientv3useruseridaccount_datatype)
+#[napi(object, object_from_js = false)]
+#[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct AccountDataUpload {
+    /// The type of the account data, for the path of the request.
+    #[napi(js_name = "type")]
+    #[cfg_attr(test, serde(rename = "type"))]
+    pub event_type: String,
+    /// The body of the request.
+    #[napi(ts_type = "object")]
+    #[cfg_attr(test, serde(deserialize_with = "any_object"))]
+    pub content: HashMap<String, String>,
+}
+
+#[cfg(test)]
+fn any_object<'de, D: serde::Deserializer<'de>>(content: D) -> Result<HashMap<String, String>, D::Error> {
+    let content: HashMap<String, serde_json::Value> = serde::Deserialize::deserialize(content)?;
+    Ok(content.into_iter().map(|(name, value)| (name, value.to_string())).collect())
 }
 
 /// Something that the caller should know. The call has succeeded all the same.

@@ -3,6 +3,7 @@
 mod hand_over;
 mod machine;
 mod older_sdk;
+mod recovery;
 mod schema;
 mod stranger;
 mod types;

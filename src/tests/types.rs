@@ -88,6 +88,8 @@ fn every_error_code_is_declared() {
         Code::StoreVersion,
         Code::IdentityIncomplete,
         Code::IdentityConflict,
+        Code::InvalidRecoveryKey,
+        Code::RecoveryKeyMismatch,
         Code::StoreIo,
         Code::Internal,
     ] {
@@ -103,6 +105,8 @@ fn every_error_code_is_declared() {
             BootstrapErrorCode::StoreVersion => assert_eq!(code, Code::StoreVersion),
             BootstrapErrorCode::IdentityIncomplete => assert_eq!(code, Code::IdentityIncomplete),
             BootstrapErrorCode::IdentityConflict => assert_eq!(code, Code::IdentityConflict),
+            BootstrapErrorCode::InvalidRecoveryKey => assert_eq!(code, Code::InvalidRecoveryKey),
+            BootstrapErrorCode::RecoveryKeyMismatch => assert_eq!(code, Code::RecoveryKeyMismatch),
             BootstrapErrorCode::StoreIo => assert_eq!(code, Code::StoreIo),
             BootstrapErrorCode::Internal => assert_eq!(code, Code::Internal),
         }
