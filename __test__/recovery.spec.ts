@@ -733,7 +733,7 @@ describe('account data that are not what they should be', () => {
         const changed = structuredClone(accountData)
         const parent = path
           .slice(0, -1)
-          .reduce((object, name) => object[name] as never, changed as never) as Record<string, unknown>
+          .reduce<Record<string, unknown>>((object, name) => object[name] as Record<string, unknown>, changed)
         const name = path.at(-1)!
         const value = parent[name]
         if ('replace' in mutated) parent[name] = mutated.replace

@@ -1,7 +1,7 @@
 // The requests of a publication, and what homeservers of different kinds need for each.
 
 import type { CrossSigningKeysUpload, DeviceKeysUpload, KeysQueryAnswer } from 'rust-crypto-helper'
-import { type Answer, clip, textOf } from './answer'
+import { type Answer, clip, type JsonObject, textOf } from './answer'
 import { type Client, objectOf } from './client'
 import { MatrixRequestError, UserInteractiveAuthError } from './errors'
 import { readFailures } from './failures'
@@ -209,10 +209,29 @@ export class Homeserver {
     throw new MatrixRequestError(request, what, { status: 200, errcode: failed[0]?.errcode })
   }
 
+  /** The account data of a type. `undefined`: the user has none. */
+  async readAccountData({ userId, signal }: Owner, type: string): Promise<JsonObject | undefined> {
+    const request = this.#as(userId, { method: 'GET', path: accountDataPath(userId, type) })
+    const answer = await this.#client.exchange(request, signal)
+    // Any other 404 is not about the account data. They may be there, and must not be replaced.
+    if (answer.status === 404 && answer.errcode === 'M_NOT_FOUND') return undefined
+    if (!answer.isSuccess) throw MatrixRequestError.refused(request, answer)
+    return objectOf(request, answer)
+  }
+
+  async writeAccountData({ userId, signal }: Owner, type: string, body: object): Promise<void> {
+    const path = accountDataPath(userId, type)
+    await this.#client.send(this.#as(userId, { method: 'PUT', path, body }), signal)
+  }
+
   /** An application service names the user for whom it speaks. */
   #as(userId: string, request: Request): Request {
     return this.#sender === 'bot' ? request : { ...request, query: { user_id: userId } }
   }
+}
+
+function accountDataPath(userId: string, type: string): string {
+  return `${CLIENT}/user/${encodeURIComponent(userId)}/account_data/${encodeURIComponent(type)}`
 }
 
 /** What homeservers say of a device that does not exist. The user exists: the query about it was answered. */

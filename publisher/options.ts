@@ -1,12 +1,21 @@
 // The options of a publisher, checked once.
 
+import { deriveRecoveryKey } from 'rust-crypto-helper'
 import { Client } from './client'
 import { Homeserver, type Sender } from './homeserver'
 import type { OnUserInteractiveAuth } from './interactive-auth'
+import type { RecoverySecret } from './publication'
 import { fetchTransport, type HostRequest, hostTransport, type Transport } from './transport'
 
 /** Settings of every publisher. An option that is `undefined` counts as absent. */
 export interface CommonOptions {
+  /**
+   * Keeps each user's identity in its secret storage, encrypted with the user's recovery key, which
+   * `deriveRecoveryKey` makes from this secret: at least 32 bytes that nobody can guess, such as the output of
+   * `openssl rand -base64 32`. The same secret serves all users. Whoever has it and can read the account data
+   * has all identities.
+   */
+  recoverySecret?: string | Uint8Array | undefined
   /**
    * Does the interactive authentication that a homeserver may want before it takes an identity. A dummy
    * stage is completed without it.
@@ -89,6 +98,18 @@ function readTransport(
     throw new TypeError(`${name} must be a string of visible ASCII characters`)
   }
   return [name === 'asToken' ? 'application-service' : 'bot', fetchTransport(readUrl(homeserverUrl), value)]
+}
+
+/** @throws {TypeError} if the secret cannot make keys */
+export function readRecoverySecret({ recoverySecret }: CommonOptions): RecoverySecret {
+  if (recoverySecret === undefined) return undefined
+  try {
+    deriveRecoveryKey(recoverySecret, '@user:example.org')
+  } catch (error) {
+    throw new TypeError(`recoverySecret: ${(error as Error).message}`, { cause: error })
+  }
+  // The caller may wipe its own.
+  return typeof recoverySecret === 'string' ? recoverySecret : Uint8Array.from(recoverySecret)
 }
 
 function readUrl(homeserverUrl: unknown): URL {

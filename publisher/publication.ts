@@ -1,15 +1,25 @@
 // What happens to one user, in order.
 
 import {
+  type AccountDataUpload,
   bootstrapCrossSigning,
+  type BootstrapError,
   type BootstrapOptions,
   type CrossSigningBootstrap,
+  deriveRecoveryKey,
   type DeviceKeysUpload,
   type KeysQueryAnswer,
   verifyPublished,
 } from 'rust-crypto-helper'
 import { NotPublishedError } from './errors'
 import type { Homeserver, Owner } from './homeserver'
+import {
+  type AccountData,
+  isRefused,
+  readSecretStorage,
+  takeBack,
+  writeSecretStorage,
+} from './secret-storage'
 
 /** A user, its device and its store. */
 export interface Ghost {
@@ -26,7 +36,16 @@ export interface Ghost {
 export type StoreOptions = Pick<BootstrapOptions, 'passphrase' | 'reset' | 'busyTimeout'>
 
 /** The result of `bootstrapCrossSigning`, as it was before the uploads. */
-export type Published = CrossSigningBootstrap
+export interface Published extends CrossSigningBootstrap {
+  /**
+   * Only with a `recoverySecret`: the user's recovery key, as clients take it. Whoever has it and can read the
+   * user's account data has the identity.
+   */
+  recovery_key?: string | undefined
+}
+
+/** The secret of all users, from which their recovery keys are derived. `undefined`: without recovery. */
+export type RecoverySecret = string | Uint8Array | undefined
 
 /** Asks what the homeserver serves about the user. */
 export type Query = (userId: string) => Promise<KeysQueryAnswer>
@@ -39,6 +58,7 @@ export function checkIds({ userId, deviceId }: Pick<Ghost, 'userId' | 'deviceId'
 export async function publish(
   homeserver: Homeserver,
   query: Query,
+  secret: RecoverySecret,
   { userId, deviceId, storePath }: Ghost,
   options: StoreOptions,
   signal: AbortSignal | undefined,
@@ -46,15 +66,30 @@ export async function publish(
   signal?.throwIfAborted()
   checkIds({ userId, deviceId })
   const owner = { userId, deviceId, signal }
+  const key = secret === undefined ? undefined : deriveRecoveryKey(secret, userId)
   const serverKeys = await query(userId)
-  const call = bootstrapCrossSigning(userId, deviceId, storePath, { ...options, serverKeys })
-  const result = await call.finally(() => signal?.throwIfAborted())
-  if (result.missing?.length === 0) {
-    checkServed(owner, result, serverKeys)
-    return result
+  const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner)
+  const recovery = key === undefined ? undefined : { key, accountData }
+  const bootstrap = async (serverKeys: KeysQueryAnswer) => {
+    const call = bootstrapCrossSigning(userId, deviceId, storePath, { ...options, serverKeys, recovery })
+    return call.finally(() => signal?.throwIfAborted())
   }
-  checkDeadEnds(result)
-  await upload(homeserver, owner, result, serverKeys)
+
+  const result = await bootstrap(serverKeys).catch(async (error: unknown) => {
+    // A query about many users does not show the user-signing key, which a restored identity must have.
+    const isIncomplete = serverKeys.user_signing_keys?.[userId] == null
+    if (!recovery || !isIncomplete || !isConflict(error)) throw error
+    return bootstrap(await homeserver.queryKeys([userId], signal))
+  })
+  const published = key === undefined ? result : { ...result, recovery_key: key }
+  const { missing = [] } = result
+  if (missing.length > 0) checkDeadEnds(result)
+  await upload(homeserver, owner, result, { serverKeys, accountData })
+  // Account data do not change what the homeserver serves.
+  if (missing.every((upload) => upload === 'upload_account_data')) {
+    checkServed(owner, result, serverKeys)
+    return published
+  }
 
   let served = await query(userId)
   if (missingDeviceKeys(result) && lacksSignature(owner, served)) {
@@ -63,7 +98,11 @@ export async function publish(
     served = await query(userId)
   }
   checkServed(owner, result, served)
-  return result
+  return published
+}
+
+function isConflict(error: unknown): boolean {
+  return (error as Partial<BootstrapError>).code === 'IDENTITY_CONFLICT'
 }
 
 /** A homeserver keeps what it has under a device ID, and clients do not accept other keys under it. */
@@ -75,21 +114,45 @@ function checkDeadEnds({ warnings = [] }: CrossSigningBootstrap): void {
   }
 }
 
+/** What the homeserver had before. */
+interface Before {
+  serverKeys: KeysQueryAnswer
+  accountData: AccountData | undefined
+}
+
 /** Sends what is missing. Each upload is about what the uploads before it have made known. */
 async function upload(
   homeserver: Homeserver,
   owner: Owner,
   result: CrossSigningBootstrap,
-  before: KeysQueryAnswer,
+  before: Before,
 ): Promise<void> {
-  const { missing = [], upload_keys, upload_signatures } = result
+  const { missing = [], upload_signatures } = result
   const deviceKeys = missingDeviceKeys(result)
   if (deviceKeys) await homeserver.uploadDeviceKeys(owner, deviceKeys)
-  if (missing.includes('upload_keys')) {
-    const isReplacement = before.master_keys?.[owner.userId] != null
-    await homeserver.uploadIdentity(owner, upload_keys, isReplacement)
+  const accountData = missing.includes('upload_account_data') ? (result.upload_account_data ?? []) : []
+  await writeSecretStorage(homeserver, owner, accountData, before.accountData ?? {})
+  if (missing.includes('upload_keys')) await uploadIdentity(homeserver, owner, result, accountData, before)
+  if (missing.includes('upload_signatures') && !deviceKeys) {
+    await homeserver.uploadSignatures(owner, upload_signatures)
   }
-  if (!deviceKeys) await homeserver.uploadSignatures(owner, upload_signatures)
+}
+
+async function uploadIdentity(
+  homeserver: Homeserver,
+  owner: Owner,
+  { upload_keys }: CrossSigningBootstrap,
+  escrowed: AccountDataUpload[],
+  { serverKeys, accountData = {} }: Before,
+): Promise<void> {
+  const isReplacement = serverKeys.master_keys?.[owner.userId] != null
+  try {
+    await homeserver.uploadIdentity(owner, upload_keys, isReplacement)
+  } catch (error) {
+    // The homeserver keeps the identity that it has. So must the secret storage.
+    if (isReplacement && isRefused(error)) await takeBack(homeserver, owner, escrowed, accountData)
+    throw error
+  }
 }
 
 /** The device keys, if they are to be uploaded. They carry the signature of the self-signing key. */

@@ -2,8 +2,15 @@ import { type UnverifiedDevice, type VerifiedDevice, verifyPublished } from 'rus
 import { askTogether, GROUP_SIZE, GroupedQueries, PATIENCE } from './grouped-queries'
 import type { Homeserver } from './homeserver'
 import { inGroups, inParallel, type Source } from './in-parallel'
-import { connect, type PublisherOptions } from './options'
-import { type Ghost, publish, type Published, type StoreOptions } from './publication'
+import { connect, type PublisherOptions, readRecoverySecret } from './options'
+import {
+  type Ghost,
+  publish,
+  type Published,
+  type Query,
+  type RecoverySecret,
+  type StoreOptions,
+} from './publication'
 
 /** Options of `publish`. An option that is `undefined` counts as absent. */
 export interface PublishOptions extends StoreOptions {
@@ -38,10 +45,12 @@ export interface Checked {
 /** Gives ghosts or a bot a cross-signing identity that other users' clients see. */
 export class CrossSigningPublisher {
   readonly #homeserver: Homeserver
+  readonly #recoverySecret: RecoverySecret
 
   /** @throws {TypeError} if an option is missing, has the wrong type or contradicts another */
   constructor(options: PublisherOptions) {
     this.#homeserver = connect(options)
+    this.#recoverySecret = readRecoverySecret(options)
   }
 
   /**
@@ -52,6 +61,10 @@ export class CrossSigningPublisher {
    * The homeserver is asked first. If all is published already, this is the only request. Calling again is
    * always safe, also after a crash between any two requests. Without `reset`, the identity that the
    * homeserver has is never replaced (`IDENTITY_CONFLICT`).
+   *
+   * With a `recoverySecret`, the private keys are put into the user's secret storage before the identity is
+   * published. If the store is lost, a call with a new device ID and an empty folder brings the identity back
+   * (`restored`). To find out takes five requests more.
    *
    * On a homeserver that does not read `device_id` in the query (Synapse before 1.141), the device keys are
    * uploaded with the token of a login.
@@ -73,7 +86,7 @@ export class CrossSigningPublisher {
   ): Promise<Published> {
     const { signal, ...storeOptions } = options
     const query = (user: string) => this.#homeserver.queryKeys([user], signal)
-    return publish(this.#homeserver, query, { userId, deviceId, storePath }, storeOptions, signal)
+    return this.#publish(query, { userId, deviceId, storePath }, storeOptions, signal)
   }
 
   /**
@@ -94,12 +107,21 @@ export class CrossSigningPublisher {
     const work = async (ghost: Ghost): Promise<Outcome> => {
       try {
         const { passphrase } = ghost
-        return { ghost, published: await publish(this.#homeserver, query, ghost, { passphrase }, undefined) }
+        return { ghost, published: await this.#publish(query, ghost, { passphrase }, undefined) }
       } catch (error) {
         return { ghost, error: error as Error }
       }
     }
     yield* inParallel(ghosts, concurrency, work, signal)
+  }
+
+  #publish(
+    query: Query,
+    ghost: Ghost,
+    options: StoreOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<Published> {
+    return publish(this.#homeserver, query, this.#recoverySecret, ghost, options, signal)
   }
 
   /**

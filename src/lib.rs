@@ -6,7 +6,6 @@ mod homeserver;
 mod identity;
 pub mod javascript;
 mod keys;
-mod memory;
 mod recovery;
 mod request;
 mod schedule;
@@ -15,10 +14,14 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::panic::{self, AssertUnwindSafe};
+use std::{
+    alloc::System,
+    panic::{self, AssertUnwindSafe},
+};
 
 use napi::{Env, Unknown, bindgen_prelude::Object};
 use napi_derive::napi;
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::{
     error::Error,
@@ -27,8 +30,11 @@ use crate::{
     schedule::executor,
 };
 
+/// Wipes all memory that Rust frees. This package wipes what it holds of a secret itself. The SDK does not: to
+/// read a recovery key, it makes copies of the text and frees them as they are. JSON and its decoders do the
+/// same with private keys.
 #[global_allocator]
-static MEMORY: memory::Wiping = memory::Wiping;
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// Gives a Matrix user a cross-signing identity, and returns what to upload.
 ///

@@ -25,6 +25,7 @@ const QUERY = '/keys/query'
 const DEVICE = `/devices/${DEVICE_ID}`
 const PATHS = {
   upload_device_keys: '/keys/upload',
+  upload_account_data: '/account_data/',
   upload_keys: '/keys/device_signing/upload',
   upload_signatures: '/keys/signatures/upload',
 } as const

@@ -97,7 +97,7 @@ export class Homeserver {
   readonly #tokens = new Map<string, Session>()
   readonly #interactive = new Map<string, { userId: string; completed: string[] }>()
   readonly #fates = new Map<Endpoint, Fate[]>()
-  readonly #always = new Map<Endpoint, Fate>()
+  readonly #always = new Map<Endpoint, () => Fate>()
   readonly #base: string
   readonly #server: Server
   #count = 0
@@ -136,7 +136,12 @@ export class Homeserver {
 
   /** Decides about all requests to an endpoint. */
   always(endpoint: Endpoint, fate: Fate): void {
-    this.#always.set(endpoint, fate)
+    this.decide(endpoint, () => fate)
+  }
+
+  /** Decides about each request to an endpoint when it comes. */
+  decide(endpoint: Endpoint, decision: () => Fate): void {
+    this.#always.set(endpoint, decision)
   }
 
   /** The requests since the last call of this function, as method and endpoint. */
@@ -190,7 +195,7 @@ export class Homeserver {
     this.waiting++
     response.on('close', () => this.waiting--)
 
-    const fate = this.#fates.get(seen.endpoint)?.shift() ?? this.#always.get(seen.endpoint) ?? 'handled'
+    const fate = this.#fates.get(seen.endpoint)?.shift() ?? this.#always.get(seen.endpoint)?.() ?? 'handled'
     if (fate === 'never') return
     if (fate === 'cut') {
       request.socket.destroy()

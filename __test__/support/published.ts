@@ -109,16 +109,16 @@ export class Ghost {
  * The master key of the identity that has signed the device, by this answer. Undefined if there is none.
  * The rules: https://spec.matrix.org/v1.16/client-server-api/#cross-signing
  */
-export function vouchingKey(answer: unknown): string | undefined {
-  const device = at(answer, 'device_keys', USER_ID, DEVICE_ID)
+export function vouchingKey(answer: unknown, deviceId = DEVICE_ID): string | undefined {
+  const device = at(answer, 'device_keys', USER_ID, deviceId)
   const master = at(answer, 'master_keys', USER_ID)
   const selfSigning = at(answer, 'self_signing_keys', USER_ID)
   if ([device, master, selfSigning].some((object) => at(object, 'user_id') !== USER_ID)) return undefined
-  if (at(device, 'device_id') !== DEVICE_ID) return undefined
+  if (at(device, 'device_id') !== deviceId) return undefined
   if (canonicalJson(at(master, 'usage')) !== '["master"]') return undefined
   if (canonicalJson(at(selfSigning, 'usage')) !== '["self_signing"]') return undefined
 
-  const deviceKeyId = `ed25519:${DEVICE_ID}`
+  const deviceKeyId = `ed25519:${deviceId}`
   const [masterId, masterKey] = firstKey(master)
   const [selfSigningId, selfSigningKey] = firstKey(selfSigning)
   const vouched =
