@@ -178,8 +178,12 @@ describe('publishAll', () => {
       await sleep(0)
       throw new Error('the list cannot be read')
     }
-    const outcomes = publisher.publishAll(source())
-    await expect(collect(outcomes)).rejects.toThrow('the list cannot be read')
+    const outcomes: Outcome[] = []
+    const run = async () => {
+      for await (const outcome of publisher.publishAll(source())) outcomes.push(outcome)
+    }
+    await expect(run()).rejects.toThrow('the list cannot be read')
+    expect(outcomes.filter(published)).toHaveLength(1)
     expect(await verified([ghost!])).toBe(1)
   })
 
@@ -204,8 +208,8 @@ describe('publishAll', () => {
     expect(early).toBe(0)
   })
 
-  test.each([0, -1, 1.5, Number.NaN, 'two' as never])('refuses the concurrency %p', async (concurrency) => {
-    await expect(collect(publisher.publishAll([], { concurrency }))).rejects.toThrow(TypeError)
+  test.each([0, -1, 1.5, Number.NaN, 'two' as never])('refuses the concurrency %p', (concurrency) => {
+    expect(() => publisher.publishAll([], { concurrency })).toThrow(TypeError)
   })
 })
 
@@ -220,6 +224,25 @@ describe('check', () => {
     expect(checked.map(({ userId }) => userId)).toEqual(ghosts.map(({ userId }) => userId))
     expect(checked.map(({ verdict }) => verdict.verified)).toEqual(ghosts.map((_, n) => n < 10))
     expect(checked[10]!.verdict).toMatchObject({ problem: 'NO_DEVICE' })
+  })
+
+  test('a user about whom nothing is answered, or whose ID is wrong, does not stop the others', async () => {
+    const [first, lost, last] = newGhosts(3)
+    await collect(publisher.publishAll([first!, last!]))
+    homeserver.always('keys/query', (answer) => {
+      const body = structuredClone(answer.body) as { device_keys: Record<string, unknown> }
+      Reflect.deleteProperty(body.device_keys, lost!.userId)
+      return { ...answer, body }
+    })
+    const wrong = { ...last!, userId: 'not a user ID' }
+    const checked = await collect(publisher.check([first!, lost!, wrong, last!]))
+    expect(checked.map(({ verdict }) => ('problem' in verdict ? verdict.problem : 'verified'))).toEqual([
+      'verified',
+      'NO_ANSWER',
+      'NO_ANSWER',
+      'verified',
+    ])
+    expect(checked[1]!.verdict).toMatchObject({ message: expect.stringContaining(lost!.userId) as string })
   })
 
   test('stops when the signal aborts', async () => {

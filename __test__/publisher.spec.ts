@@ -290,6 +290,18 @@ describe('requests', () => {
     await expectPublished(homeserver, store)
   })
 
+  test("a fault of the homeserver while the store's own identity is completed is no refusal to replace it", async () => {
+    const { homeserver, publish } = await ghostWithDevice()
+    await publish()
+    Reflect.deleteProperty(homeserver.user(USER_ID).identity, 'self_signing_key')
+    const fault = { status: 500, body: { errcode: 'M_UNKNOWN', error: 'database is locked' } }
+    homeserver.next('keys/device_signing/upload', fault)
+    const error = await failure(publish())
+    expect(nameOf(error)).toBe('MatrixRequestError M_UNKNOWN')
+    expect(error.message).toContain('database is locked')
+    await publish()
+  })
+
   test('a reset that was refused is finished by a later one', async () => {
     const { homeserver, store, publish } = await ghostWithDevice()
     await publish()
@@ -590,6 +602,20 @@ describe('signal', () => {
     const { homeserver, publish } = await ghostWithDevice(undefined, { onUserInteractiveAuth })
     homeserver.interactiveAuth = { when: 'always', flows: [{ stages: ['m.login.password'] }] }
     await expectAborted(homeserver, publish({ signal: abort.signal }), 'stop')
+  })
+
+  test('while onUserInteractiveAuth waits for a person', async () => {
+    const abort = new AbortController()
+    let isAsked = false
+    const onUserInteractiveAuth = () => {
+      isAsked = true
+      return new Promise<never>(() => undefined)
+    }
+    const { homeserver, publish } = await ghostWithDevice(undefined, { onUserInteractiveAuth })
+    homeserver.interactiveAuth = { when: 'always', flows: [{ stages: ['m.login.password'] }] }
+    const call = publish({ signal: abort.signal })
+    await until(() => isAsked)
+    await expectAbortedAtOnce(abort, homeserver, call)
   })
 
   test("during a request of the host's client that never ends", async () => {

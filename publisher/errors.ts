@@ -66,7 +66,8 @@ export class UserInteractiveAuthError extends MatrixRequestError {
 /**
  * Why a ghost is not published:
  *
- * - `DEVICE_KEYS_DIFFER`, `STALE_SIGNATURE`: only a new device ID helps. Nothing was uploaded.
+ * - `DEVICE_KEYS_DIFFER`, `STALE_SIGNATURE`: the message has the way out. Nothing was uploaded. After a `reset`, the store
+ *   holds the new identity all the same.
  * - `OTHER_IDENTITY`: the homeserver serves another identity than the store holds.
  * - The others are those of `verifyPublished`.
  */

@@ -11,7 +11,7 @@ import {
   readChallenge,
   type UserInteractiveAuthChallenge,
 } from './interactive-auth'
-import type { Request } from './transport'
+import { rejectionOf, type Request } from './transport'
 
 /** As whom the requests are sent. */
 export type Sender =
@@ -30,6 +30,8 @@ export interface Owner {
 }
 
 const CLIENT = '/_matrix/client/v3'
+/** The request that asks what is published. */
+export const QUERY = { method: 'POST', path: `${CLIENT}/keys/query` } as const
 /** A homeserver that asks more often asks the same again and again. */
 const MOST_STAGES = 10
 
@@ -43,6 +45,9 @@ const WAYS_OUT =
   `This homeserver does not let an application service replace an identity. ${WITHOUT_RESET} Or update the homeserver ` +
   `(Synapse: 1.141 or newer). Or ${BY_ADMINISTRATOR}`
 const WAYS_OUT_OF_BOT = `This homeserver offers no way to authenticate, since the user has no password. ${WITHOUT_RESET} Or ${BY_ADMINISTRATOR}`
+const NO_DEVICE_ID =
+  'This homeserver does not read device_id in the query (Synapse does from 1.141 on). The token of a login is needed. Give ' +
+  'the publisher homeserverUrl and asToken instead of request'
 const NO_LOGIN =
   'The homeserver wants a login for the device keys, and refuses it. Update the homeserver (Synapse: 1.141 or newer). Or ' +
   'switch experimental_features.msc3202_device_masquerading on. Or take MSC4190 device management ' +
@@ -65,7 +70,7 @@ export class Homeserver {
   /** What the homeserver serves about users. It shows the user-signing key only to the user itself. */
   async queryKeys(users: string[], signal: AbortSignal | undefined): Promise<KeysQueryAnswer> {
     const body = { device_keys: Object.fromEntries(users.map((userId) => [userId, []])) }
-    const request: Request = { method: 'POST', path: `${CLIENT}/keys/query`, body }
+    const request: Request = { ...QUERY, body }
     const [userId] = users
     // For many, an application service asks as itself: one of the users may not be registered.
     const isAlone = users.length === 1 || this.#sender === 'host'
@@ -76,39 +81,39 @@ export class Homeserver {
   async uploadDeviceKeys(owner: Owner, body: DeviceKeysUpload): Promise<void> {
     if (this.#sender === 'bot') {
       await this.#checkToken(owner)
-      const path = `${CLIENT}/keys/upload`
-      await this.#client.send({ method: 'POST', path, body }, owner.signal)
+      await this.#client.send(uploadOf(body), owner.signal)
       return
     }
 
-    if (this.#readsDeviceId) {
-      const isUploaded = await this.#uploadToDevice(owner, body)
-      if (isUploaded) return
-    }
+    // A host's client has no other way than this one. The answer says why it fails.
+    let answer =
+      this.#readsDeviceId || this.#sender === 'host' ? await this.#uploadToDevice(owner, body) : undefined
+    if (answer?.isSuccess) return
     if (this.#readsDeviceId && this.#makesDevices) {
-      const answer = await this.#makeDevice(owner)
-      if (answer.isSuccess && (await this.#uploadToDevice(owner, body))) return
+      const made = await this.#makeDevice(owner)
+      if (made.isSuccess) answer = await this.#uploadToDevice(owner, body)
+      if (answer?.isSuccess) return
       // 404: no MSC4190. 200 all the same: it makes nothing, or another device. Other refusals are about this user.
-      if (answer.isSuccess || answer.status === 404) this.#makesDevices = false
+      if (made.isSuccess || made.status === 404) this.#makesDevices = false
+    }
+    if (answer && this.#sender === 'host' && !this.#readsDeviceId) {
+      throw MatrixRequestError.refused(uploadOf(body), answer, NO_DEVICE_ID)
     }
     await this.#uploadByLogin(owner, body)
   }
 
-  /** The device is named in the query. Returns false if the homeserver needs something else first. */
-  async #uploadToDevice(owner: Owner, body: object): Promise<boolean> {
-    const request = this.#as(owner.userId, { method: 'POST', path: `${CLIENT}/keys/upload`, body })
+  /** The device is named in the query. Returns a refusal if the homeserver needs something else first. */
+  async #uploadToDevice(owner: Owner, body: object): Promise<Answer> {
+    const request = this.#as(owner.userId, uploadOf(body))
     const device_id = owner.deviceId
     // The second name is that of older homeservers, on which the feature is experimental.
     request.query = { ...request.query, device_id, 'org.matrix.msc3202.device_id': device_id }
     const answer = await this.#client.exchange(request, owner.signal)
-    if (answer.isSuccess) {
-      objectOf(request, answer)
-      return true
-    }
-    if (isDeviceUnknown(answer)) return false
-    if (!isDeviceIdIgnored(answer)) throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
-    this.#readsDeviceId = false
-    return false
+    if (answer.isSuccess) objectOf(request, answer)
+    else if (isDeviceIdIgnored(answer)) this.#readsDeviceId = false
+    else if (!isDeviceUnknown(answer))
+      throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
+    return answer
   }
 
   /** Makes a device that does not exist (MSC4190). Not every homeserver does that. */
@@ -122,14 +127,6 @@ export class Homeserver {
 
   /** A login makes the device, too. Its token belongs to the device. */
   async #uploadByLogin(owner: Owner, body: object): Promise<void> {
-    if (this.#sender === 'host' && !this.#readsDeviceId) {
-      throw new MatrixRequestError(
-        { method: 'POST', path: `${CLIENT}/keys/upload` },
-        'this homeserver does not read device_id in the query (Synapse does from 1.141 on). The token of a login is needed. Give ' +
-          'the publisher homeserverUrl and asToken instead of request',
-        {},
-      )
-    }
     const { userId, deviceId, signal } = owner
     const type = 'm.login.application_service'
     const login: Request = {
@@ -140,12 +137,14 @@ export class Homeserver {
     const answer = await this.#client.exchange(login, signal)
     if (!answer.isSuccess) throw MatrixRequestError.refused(login, answer, hintForLogin(answer))
     const { access_token: token } = objectOf(login, answer)
-    const upload: Request = { method: 'POST', path: `${CLIENT}/keys/upload`, body }
+    const upload = uploadOf(body)
     if (this.#sender !== 'host' && typeof token === 'string') {
       await this.#client.send({ ...upload, token }, signal)
-    } else if (!(await this.#uploadToDevice(owner, body))) {
-      throw new MatrixRequestError(upload, `the homeserver does not make the device ${deviceId}`, {})
+      return
     }
+    const refusal = await this.#uploadToDevice(owner, body)
+    if (refusal.isSuccess) return
+    throw MatrixRequestError.refused(upload, refusal, `The homeserver does not make the device ${deviceId}`)
   }
 
   /** The homeserver takes the device of a bot from its token. */
@@ -167,7 +166,7 @@ export class Homeserver {
     const path = `${CLIENT}/keys/device_signing/upload`
     let auth: object | undefined
     let isDummyTried = false
-    for (let stage = 0; stage <= MOST_STAGES; stage++) {
+    for (let stage = 0; ; stage++) {
       const request = this.#as(owner.userId, {
         method: 'POST',
         path,
@@ -181,21 +180,28 @@ export class Homeserver {
       const challenge = readChallenge(owner.userId, answer)
       if (!challenge) {
         // Synapse before 1.141 breaks when an application service has to authenticate.
-        if (isReplacement && answer.status === 500) throw interactive(request, answer, WAYS_OUT)
+        const isBroken = isReplacement && answer.status === 500 && answer.errcode === 'M_UNKNOWN'
+        if (isBroken && this.#sender !== 'bot') throw interactive(request, answer, WAYS_OUT)
         throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
       }
       auth = isDummyTried ? undefined : dummyAuth(challenge)
       isDummyTried ||= auth !== undefined
-      auth ??= await this.#onUserInteractiveAuth?.(challenge)
-      owner.signal?.throwIfAborted()
-      if (!auth) {
-        const isDeadEnd = isReplacement && challenge.flows.length === 0
-        const waysOut = this.#sender === 'bot' ? WAYS_OUT_OF_BOT : WAYS_OUT
-        throw interactive(request, answer, isDeadEnd ? waysOut : adviceFor(challenge), challenge)
-      }
+      const isDeadEnd = challenge.flows.length === 0
+      if (!auth && !isDeadEnd) auth = await this.#authenticate(challenge, owner.signal)
+      if (auth && stage < MOST_STAGES) continue
+      const waysOut = this.#sender === 'bot' ? WAYS_OUT_OF_BOT : WAYS_OUT
+      const advice = auth ? `It has asked ${MOST_STAGES} times` : adviceFor(challenge)
+      throw interactive(request, answer, isDeadEnd && isReplacement ? waysOut : advice, challenge)
     }
-    const what = `the homeserver asked for interactive authentication more than ${MOST_STAGES} times`
-    throw new MatrixRequestError({ method: 'POST', path }, what, { status: 401 })
+  }
+
+  /** Asks the caller. What the caller waits for, such as a person, does not hold back an abort. */
+  async #authenticate(
+    challenge: UserInteractiveAuthChallenge,
+    signal: AbortSignal | undefined,
+  ): Promise<object | undefined> {
+    const call = Promise.resolve(this.#onUserInteractiveAuth?.(challenge))
+    return signal ? Promise.race([call, rejectionOf(AbortSignal.any([signal]))]) : call
   }
 
   /** Uploads the signature of the self-signing key over the device. */
@@ -228,6 +234,10 @@ export class Homeserver {
   #as(userId: string, request: Request): Request {
     return this.#sender === 'bot' ? request : { ...request, query: { user_id: userId } }
   }
+}
+
+function uploadOf(body: object): Request {
+  return { method: 'POST', path: `${CLIENT}/keys/upload`, body }
 }
 
 function accountDataPath(userId: string, type: string): string {

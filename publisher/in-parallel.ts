@@ -6,10 +6,29 @@ function iterate<T>(source: Source<T>): AsyncIterator<T> | Iterator<T> {
   return Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
 }
 
+/** What a source threw instead of an item. */
+class SourceError {
+  readonly cause: unknown
+
+  constructor(cause: unknown) {
+    this.cause = cause
+  }
+}
+
+type Taken<T> = IteratorResult<T> | SourceError
+
+async function take<T>(iterator: AsyncIterator<T> | Iterator<T>): Promise<Taken<T>> {
+  try {
+    return await iterator.next()
+  } catch (error) {
+    return new SourceError(error)
+  }
+}
+
 /**
  * Yields results in the order in which they are ready. An item is taken from the source only when it can
  * begin at once. After the signal has aborted no item begins. Those in progress are yielded, then the
- * signal's reason is thrown. `work` must not reject.
+ * signal's reason is thrown. So it is with an error of the source. `work` must not reject.
  */
 export async function* inParallel<T, R>(
   source: Source<T>,
@@ -20,16 +39,17 @@ export async function* inParallel<T, R>(
   const iterator = iterate(source)
   const running = new Set<Promise<() => R>>()
   const aborted = whenAborted(signal)
-  let next: Promise<IteratorResult<T> | undefined> | undefined
+  let next: Promise<Taken<T> | undefined> | undefined
+  let failure: SourceError | undefined
   let isOver = false
   try {
     for (;;) {
       if (signal?.aborted) isOver = true
       if (!isOver && running.size < concurrency) {
-        next ??= Promise.race([Promise.resolve(iterator.next()), aborted])
+        next ??= Promise.race([take(iterator), aborted])
       }
       if (isOver && running.size === 0) break
-      const ready = await Promise.race<IteratorResult<T> | undefined | (() => R)>([
+      const ready = await Promise.race<Taken<T> | undefined | (() => R)>([
         ...running,
         ...(next && !isOver ? [next] : []),
       ])
@@ -38,7 +58,8 @@ export async function* inParallel<T, R>(
         continue
       }
       next = undefined
-      if (!ready || ready.done) {
+      if (ready instanceof SourceError) failure = ready
+      if (!ready || ready instanceof SourceError || ready.done) {
         isOver = true
         continue
       }
@@ -49,6 +70,7 @@ export async function* inParallel<T, R>(
       running.add(item)
     }
     signal?.throwIfAborted()
+    if (failure) throw failure.cause
   } finally {
     // The consumer may leave early. What is in progress is not left behind.
     await Promise.allSettled(running)

@@ -27,5 +27,6 @@ export {
   type Outcome,
   type PublishAllOptions,
   type PublishOptions,
+  type UnansweredDevice,
 } from './publisher'
 export type { HostRequest, Method } from './transport'

@@ -1,6 +1,6 @@
 // User-interactive authentication, as far as a program can do it.
 
-import { type Answer, isObject } from './answer'
+import { type Answer, clip, isObject } from './answer'
 import type { UserInteractiveAuthFlow } from './errors'
 
 /** What the homeserver asks for. */
@@ -15,14 +15,24 @@ export interface UserInteractiveAuthChallenge {
   session?: string | undefined
   /** What the homeserver says about the stages, by stage. */
   params: Record<string, unknown>
+  /** Why the homeserver refused the last answer, such as `M_FORBIDDEN`. Absent: it refused none. */
+  errcode?: string | undefined
+  /** The same in words. */
+  error?: string | undefined
   /** A page where a person can approve the upload, if the homeserver names one. */
   url?: string | undefined
 }
 
 /**
- * Answers a challenge: the `auth` object of the next attempt, such as
- * `{ type: 'm.login.password', identifier, password, session }`. It is called again if the homeserver asks
- * for more. `undefined` gives up.
+ * Answers a challenge: the `auth` object of the next attempt. It is called again if the homeserver asks for more,
+ * or refuses the answer, ten times at most. `undefined` gives up. What it throws, `publish` rejects with. An abort
+ * does not wait for it.
+ *
+ * @example
+ * ```ts
+ * ({ userId, session, errcode }) =>
+ *   errcode ? undefined : { type: 'm.login.password', identifier: { type: 'm.id.user', user: userId }, password, session }
+ * ```
  */
 export type OnUserInteractiveAuth = (
   challenge: UserInteractiveAuthChallenge,
@@ -34,13 +44,17 @@ const DUMMY = 'm.login.dummy'
 export function readChallenge(userId: string, answer: Answer): UserInteractiveAuthChallenge | undefined {
   const flows = answer.get('flows')
   if (answer.status !== 401 || !Array.isArray(flows)) return undefined
-  const [completed, session, params] = ['completed', 'session', 'params'].map((name) => answer.get(name))
+  const [completed, session, params, error] = ['completed', 'session', 'params', 'error'].map((name) =>
+    answer.get(name),
+  )
   const challenge = {
     userId,
     flows: flows.map((flow) => ({ stages: strings(isObject(flow) ? flow.stages : undefined) })),
     completed: strings(completed),
     session: typeof session === 'string' ? session : undefined,
     params: isObject(params) ? params : {},
+    errcode: answer.errcode,
+    error: typeof error === 'string' ? clip(error) : undefined,
   }
   return { ...challenge, url: findUrl(challenge) }
 }

@@ -1,6 +1,7 @@
 // The options of a publisher, checked once.
 
 import { deriveRecoveryKey } from 'rust-crypto-helper'
+import { clip } from './answer'
 import { Client } from './client'
 import { Homeserver, type Sender } from './homeserver'
 import type { OnUserInteractiveAuth } from './interactive-auth'
@@ -54,17 +55,32 @@ export interface BotOptions extends CommonOptions {
 
 /** A host with a client of its own, which sends the requests. */
 export interface HostOptions extends CommonOptions {
+  /** Sends a request as the user whom `query.user_id` names. */
   request: HostRequest
 }
 
 export type PublisherOptions = ApplicationServiceOptions | BotOptions | HostOptions
 
 const LONGEST_TIMEOUT = 2_147_483_647
+const OPTIONS = [
+  'homeserverUrl',
+  'asToken',
+  'accessToken',
+  'request',
+  'recoverySecret',
+  'onUserInteractiveAuth',
+  'timeout',
+  'maxRetries',
+]
 const TRANSPORTS = ['asToken', 'accessToken', 'request'] as const
 
 /** @throws {TypeError} if an option is missing, has the wrong type or contradicts another */
 export function connect(options: PublisherOptions): Homeserver {
   const given: Partial<Record<string, unknown>> = { ...options }
+  const unknown = Object.keys(given).find((name) => !OPTIONS.includes(name))
+  if (unknown !== undefined) {
+    throw new TypeError(`there is no option ${clip(unknown)}. The options are: ${OPTIONS.join(', ')}`)
+  }
   const { onUserInteractiveAuth, timeout = 30_000, maxRetries = 5 } = options
   if (onUserInteractiveAuth !== undefined && typeof onUserInteractiveAuth !== 'function') {
     throw new TypeError('onUserInteractiveAuth must be a function')

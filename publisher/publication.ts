@@ -6,13 +6,15 @@ import {
   type BootstrapError,
   type BootstrapOptions,
   type CrossSigningBootstrap,
+  type CrossSigningKey,
   deriveRecoveryKey,
   type DeviceKeysUpload,
   type KeysQueryAnswer,
   verifyPublished,
 } from 'rust-crypto-helper'
-import { NotPublishedError } from './errors'
-import type { Homeserver, Owner } from './homeserver'
+import { isObject } from './answer'
+import { MatrixRequestError, NotPublishedError } from './errors'
+import { type Homeserver, type Owner, QUERY } from './homeserver'
 import {
   type AccountData,
   isRefused,
@@ -29,7 +31,7 @@ export interface Ghost {
   deviceId: string
   /** The folder that `OlmMachine.initialize` takes. It is made if it is missing. */
   storePath: string
-  /** The passphrase that `OlmMachine.initialize` takes. */
+  /** The passphrase that `OlmMachine.initialize` takes. Absent: the store is not encrypted. `''` is a passphrase, too. */
   passphrase?: string | undefined
 }
 
@@ -55,6 +57,19 @@ export function checkIds({ userId, deviceId }: Pick<Ghost, 'userId' | 'deviceId'
   verifyPublished(userId, deviceId, { device_keys: { [userId]: {} } })
 }
 
+/** @throws {MatrixRequestError} if it is no answer about the user: the homeserver's fault, not the caller's */
+export function checkAnswer(
+  { userId, deviceId }: Pick<Ghost, 'userId' | 'deviceId'>,
+  answer: KeysQueryAnswer,
+): void {
+  try {
+    verifyPublished(userId, deviceId, answer)
+  } catch (cause) {
+    const what = `200, but this is not an answer about ${userId}: ${(cause as Error).message}`
+    throw new MatrixRequestError(QUERY, what, { status: 200, cause })
+  }
+}
+
 export async function publish(
   homeserver: Homeserver,
   query: Query,
@@ -68,6 +83,7 @@ export async function publish(
   const owner = { userId, deviceId, signal }
   const key = secret === undefined ? undefined : deriveRecoveryKey(secret, userId)
   const serverKeys = await query(userId)
+  checkAnswer(owner, serverKeys)
   const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner)
   const recovery = key === undefined ? undefined : { key, accountData }
   const bootstrap = async (serverKeys: KeysQueryAnswer) => {
@@ -92,6 +108,7 @@ export async function publish(
   }
 
   let served = await query(userId)
+  checkAnswer(owner, served)
   if (missingDeviceKeys(result) && lacksSignature(owner, served)) {
     // Some homeservers keep the device keys that they have, whatever their signatures.
     await homeserver.uploadSignatures(owner, result.upload_signatures)
@@ -145,7 +162,7 @@ async function uploadIdentity(
   escrowed: AccountDataUpload[],
   { serverKeys, accountData = {} }: Before,
 ): Promise<void> {
-  const isReplacement = serverKeys.master_keys?.[owner.userId] != null
+  const isReplacement = servesOther(serverKeys.master_keys?.[owner.userId], upload_keys.master_key)
   try {
     await homeserver.uploadIdentity(owner, upload_keys, isReplacement)
   } catch (error) {
@@ -153,6 +170,13 @@ async function uploadIdentity(
     if (isReplacement && isRefused(error)) await takeBack(homeserver, owner, escrowed, accountData)
     throw error
   }
+}
+
+/** Whether another master key is served than ours, or something that cannot be read. */
+function servesOther(served: unknown, ours: CrossSigningKey): boolean {
+  if (served === undefined || served === null) return false
+  const keys = isObject(served) && isObject(served.keys) ? Object.values(served.keys) : []
+  return !Object.values(ours.keys).some((key) => keys.includes(key))
 }
 
 /** The device keys, if they are to be uploaded. They carry the signature of the self-signing key. */
@@ -173,6 +197,7 @@ function checkServed(
   { upload_keys, warnings = [] }: CrossSigningBootstrap,
   served: KeysQueryAnswer,
 ): void {
+  checkAnswer({ userId, deviceId }, served)
   const verdict = verifyPublished(userId, deviceId, served)
   if (!verdict.verified) throw new NotPublishedError(verdict.problem, verdict.message, warnings)
   const [ours] = Object.values(upload_keys.master_key.keys)

@@ -1,4 +1,9 @@
-import { type UnverifiedDevice, type VerifiedDevice, verifyPublished } from 'rust-crypto-helper'
+import {
+  type KeysQueryAnswer,
+  type UnverifiedDevice,
+  type VerifiedDevice,
+  verifyPublished,
+} from 'rust-crypto-helper'
 import { askTogether, GROUP_SIZE, GroupedQueries, PATIENCE } from './grouped-queries'
 import type { Homeserver } from './homeserver'
 import { inGroups, inParallel, type Source } from './in-parallel'
@@ -21,6 +26,7 @@ export interface PublishOptions extends StoreOptions {
   signal?: AbortSignal | undefined
 }
 
+/** Options of `publishAll`. An option that is `undefined` counts as absent. */
 export interface PublishAllOptions {
   /**
    * How many users are at work at the same time.
@@ -28,18 +34,25 @@ export interface PublishAllOptions {
    * @default 32
    */
   concurrency?: number | undefined
-  /** Stops the run. */
+  /** Stops the run: no ghost begins after it has aborted. Those at work are finished, with their retries. */
   signal?: AbortSignal | undefined
 }
 
 /** What became of one of many users. */
 export type Outcome = { ghost: Ghost; published: Published } | { ghost: Ghost; error: Error }
 
+/** The homeserver has answered nothing that is about the user. Or an ID is wrong. */
+export interface UnansweredDevice {
+  verified: false
+  problem: 'NO_ANSWER'
+  message: string
+}
+
 /** The verdict on one of many devices. */
 export interface Checked {
   userId: string
   deviceId: string
-  verdict: VerifiedDevice | UnverifiedDevice
+  verdict: VerifiedDevice | UnverifiedDevice | UnansweredDevice
 }
 
 /** Gives ghosts or a bot a cross-signing identity that other users' clients see. */
@@ -73,10 +86,12 @@ export class CrossSigningPublisher {
    * @param deviceId the ID of the user's device
    * @param storePath the folder that `OlmMachine.initialize` takes. The call creates it if it is missing
    * @returns `status` and `missing` say what there was to do, `warnings` what is odd
-   * @throws {BootstrapError} if an argument is wrong, or the store cannot be used
+   * @throws {BootstrapError} if an argument is wrong, the store cannot be used, or the homeserver has an identity
+   *   that is not the store's (`IDENTITY_CONFLICT`)
    * @throws {MatrixRequestError} if a request failed
    * @throws {UserInteractiveAuthError} if the homeserver wants interactive authentication
    * @throws {NotPublishedError} if the homeserver does not serve what the store holds
+   * @throws the reason of the signal, and what `onUserInteractiveAuth` throws
    */
   async publish(
     userId: string,
@@ -95,9 +110,10 @@ export class CrossSigningPublisher {
    *
    * @param ghosts an array, or any iterable. From an asynchronous one, a ghost is taken when it can begin
    * @returns one outcome for each ghost. After the signal has aborted no ghost begins. Those at work are
-   *   finished and yielded, then the signal's reason is thrown
+   *   finished and yielded, then the signal's reason is thrown. So it is with an error of `ghosts`
+   * @throws {TypeError} if `concurrency` is not a whole number from 1
    */
-  async *publishAll(
+  publishAll(
     ghosts: Source<Ghost>,
     { concurrency = 32, signal }: PublishAllOptions = {},
   ): AsyncGenerator<Outcome, void, undefined> {
@@ -112,7 +128,7 @@ export class CrossSigningPublisher {
         return { ghost, error: error as Error }
       }
     }
-    yield* inParallel(ghosts, concurrency, work, signal)
+    return inParallel(ghosts, concurrency, work, signal)
   }
 
   #publish(
@@ -128,7 +144,9 @@ export class CrossSigningPublisher {
    * Tells of many devices whether other users' clients take them for their owner's. One query asks about
    * up to 100 users. It needs no store.
    *
-   * @returns one verdict for each ghost, in order. Throws if a query fails
+   * @returns one verdict for each ghost, in order. A user about whom the homeserver answers nothing has the problem
+   *   `NO_ANSWER`
+   * @throws {MatrixRequestError} if a query fails
    */
   async *check(
     ghosts: Source<Pick<Ghost, 'userId' | 'deviceId'>>,
@@ -140,9 +158,17 @@ export class CrossSigningPublisher {
       const users = group.map(({ userId }) => userId)
       const answers = await Promise.all(askTogether(ask, users))
       for (const [n, { userId, deviceId }] of group.entries()) {
-        yield { userId, deviceId, verdict: verifyPublished(userId, deviceId, answers[n]!) }
+        yield { userId, deviceId, verdict: judge({ userId, deviceId }, answers[n]!) }
       }
     }
+  }
+}
+
+function judge(device: Pick<Ghost, 'userId' | 'deviceId'>, answer: KeysQueryAnswer): Checked['verdict'] {
+  try {
+    return verifyPublished(device.userId, device.deviceId, answer)
+  } catch (error) {
+    return { verified: false, problem: 'NO_ANSWER', message: (error as Error).message }
   }
 }
 

@@ -16,9 +16,15 @@ export interface Request {
 }
 
 /**
- * A host's own client. It sends a request to the homeserver as the user whom `query.user_id` names. It
- * resolves with the JSON of the answer. It rejects if the status is not 2xx, best with an error that has
- * `statusCode` and `body`. The `doRequest` of `matrix-bot-sdk`'s client does so.
+ * A host's own client. It sends a request to the homeserver as the user whom `query.user_id` names, and resolves with
+ * the JSON of the answer. It rejects if the status is not 2xx, best with an error that has `statusCode` and `body`. A
+ * status is also read from `httpStatus`, `status`, `response.statusCode` and `response.status`, a body from `data`,
+ * `response.body` and `response.data`, and a wait from `retryAfterMs`.
+ *
+ * The `doRequest` of `matrix-bot-sdk`'s client does so. Pass it in a function, since it needs its client:
+ * `(method, path, query, body) => client.doRequest(method, path, query, body)`.
+ *
+ * A call that takes longer than `timeout` is left alone, and the request is sent again.
  */
 export type HostRequest = (
   method: Method,
@@ -84,8 +90,10 @@ export function hostTransport(hostRequest: HostRequest): Transport {
   }
 }
 
-function rejectionOf(signal: AbortSignal): Promise<never> {
+/** Rejects when the signal aborts, with its reason. */
+export function rejectionOf(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error)
     signal.addEventListener(
       'abort',
       () => {

@@ -26,11 +26,19 @@ test.each([
     const script = join(ROOT, '.e2e', 'readme.mts')
     mkdirSync(join(ROOT, '.e2e'), { recursive: true })
     writeFileSync(script, code)
-    const child = start(newerNode(), ['--no-warnings', script], { AS_TOKEN }, { cwd: folder })
+    const child = start(
+      newerNode(),
+      ['--no-warnings', script],
+      { AS_TOKEN, RECOVERY_SECRET: 'of the README, long enough to be taken' },
+      { cwd: folder },
+    )
     expect(await finish(child)).toMatchObject({ code: 0, stderr: '' })
 
     const served = await synapse.queryKeysAs(await synapse.registerPerson('stranger'), '@_ghost:localhost')
     expect(verifyPublished('@_ghost:localhost', 'GHOSTDEVICE', served)).toMatchObject({ verified: true })
+    const type = 'm.cross_signing.master'
+    const path = `/_matrix/client/v3/user/@_ghost:localhost/account_data/${type}`
+    expect(await synapse.request('GET', path, '@_ghost:localhost')).toHaveProperty('encrypted')
   } finally {
     await synapse.stop()
   }

@@ -96,12 +96,12 @@ export const KINDS = {
   },
   'reads `device_id`, but has no MSC4190': { ...synapse, put: 'answers 404' },
   'Synapse 1.120 to 1.140': oldSynapse,
-  'Synapse 1.120 with `msc3202_device_masquerading`': {
+  'Synapse 1.120 to 1.140 with `msc3202_device_masquerading`': {
     ...oldSynapse,
     deviceFrom: 'org.matrix.msc3202.device_id',
     unknownDevice: error(400, 'M_EXCLUSIVE', NO_DEVICE),
   },
-  'Synapse 1.138 to 1.140, registration with `io.element.msc4190`': oldSynapseWithMsc4190,
+  'Synapse 1.139 and 1.140, registration with `io.element.msc4190`': oldSynapseWithMsc4190,
   'Synapse 1.139 and 1.140, the same with `msc3202_device_masquerading`': {
     ...oldSynapseWithMsc4190,
     deviceFrom: 'org.matrix.msc3202.device_id',

@@ -128,7 +128,8 @@ fn warning(payloads: &Payloads, device: &Device) -> Option<Warning> {
             format!(
                 "the homeserver serves other keys for {name} than the store has. Usually the store was lost and its \
                  device ID was used again. Other users' clients do not accept new keys for a device that they know: \
-                 give the ghost a new device ID with a new store, and delete this device"
+                 give the ghost a new device ID with a new store, and delete this device. With a recovery secret it keeps \
+                 its identity. Without one, if an identity is served, the new store needs the option reset"
             ),
         ),
         Device::Invalid(why) => (
@@ -144,8 +145,9 @@ fn warning(payloads: &Payloads, device: &Device) -> Option<Warning> {
             WarningCode::StaleSignature,
             format!(
                 "the homeserver serves {name} with a signature by the store's self-signing key that is wrong. \
-                 Homeservers keep a signature that they have, so to upload it again does not help: give the ghost a \
-                 new device ID. A new identity, which the option reset makes, has no such signature either"
+                 Homeservers keep a signature that they have, so to upload it again does not help. With a recovery \
+                 secret: give the ghost a new device ID and a new store. Without one: call with the option reset, which \
+                 makes a new identity"
             ),
         ),
         Device::Absent | Device::Ours(_) => return None,

@@ -18,7 +18,7 @@ pub enum BootstrapStatus {
     Published,
 }
 
-/// An upload. It has the name of its body in the result.
+/// An upload: the name of the property of the result that holds its body.
 #[napi(string_enum = "snake_case")]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[allow(clippy::enum_variant_names)] // the names in the result
@@ -34,13 +34,13 @@ pub enum BootstrapUpload {
 #[cfg_attr(test, derive(Debug, PartialEq, serde::Deserialize), serde(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub enum BootstrapWarningCode {
     /// For this device ID the homeserver serves other keys than the store has. Other users' clients do not
-    /// accept new keys for a device that they know. The ghost needs a new device ID.
+    /// accept new keys for a device that they know. The ghost needs a new device ID and a new store.
     DeviceKeysDiffer,
     /// What the homeserver serves for this device is not valid device keys. Other users' clients ignore it.
     /// To upload the device keys again mends it.
     DeviceKeysInvalid,
     /// The homeserver serves the device with a signature by the store's self-signing key that is wrong. It
-    /// keeps that signature, whatever is uploaded. The ghost needs a new device ID.
+    /// keeps that signature, whatever is uploaded. The ghost needs a new device ID, or a new identity.
     StaleSignature,
 }
 
