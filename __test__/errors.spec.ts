@@ -146,9 +146,12 @@ describe('arguments', () => {
     },
   )
 
-  test.each(['', 'A\nB', '\0', '\u007f', '\u0085'])('INVALID_DEVICE_ID: %j', async (deviceId) => {
-    expect((await failure(USER_ID, deviceId, store)).code).toBe('INVALID_DEVICE_ID')
-  })
+  test.each(['', 'A\nB', '\0', '\u007f', '\u0085', 'A\ud800', '\udc00B'])(
+    'INVALID_DEVICE_ID: %j',
+    async (deviceId) => {
+      expect((await failure(USER_ID, deviceId, store)).code).toBe('INVALID_DEVICE_ID')
+    },
+  )
 
   test.each(['', 'a\0b'])('INVALID_STORE_PATH: %j', async (path) => {
     expect((await failure(USER_ID, DEVICE_ID, path)).code).toBe('INVALID_STORE_PATH')

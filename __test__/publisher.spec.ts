@@ -290,6 +290,104 @@ describe('requests', () => {
     await expectPublished(homeserver, store)
   })
 
+  test('two stores of one user at once: one makes the identity, and the other does not replace it', async () => {
+    for (let round = 0; round < 10; round++) {
+      const homeserver = await homeserverOf()
+      const { devices } = homeserver.register(USER_ID)
+      for (const device of ['A', 'B']) devices.set(device, {})
+      // Two publishers, as two copies of a list of ghosts may have.
+      const calls = ['A', 'B'].map((device) =>
+        publisherOf(homeserver).publish(USER_ID, device, join(temporaryFolder(), 'store')),
+      )
+      const [first, second] = await Promise.allSettled(calls)
+      expect(first).toMatchObject({ status: 'fulfilled' })
+      expect(second).toMatchObject({ status: 'rejected', reason: { code: 'IDENTITY_CONFLICT' } })
+      const identities = homeserver.requests().filter((request) => request.endsWith('device_signing/upload'))
+      expect(identities).toHaveLength(1)
+    }
+  })
+
+  test('a publication beside a reset: the homeserver serves what the store holds', async () => {
+    const { homeserver, store, publish } = await ghostWithDevice()
+    homeserver.next('keys/device_signing/upload', { status: 503, headers: { 'Retry-After': '1' }, body: '' })
+    const first = publish()
+    await until(() => homeserver.seen.length > 2)
+    await publish({ reset: true })
+    await first
+    await expectPublished(homeserver, store)
+    expect((await publish()).status).toBe('published')
+  })
+
+  test('an abort ends the wait for another publication of the user, which goes on', async () => {
+    const { homeserver, store, publish } = await ghostWithDevice()
+    homeserver.next('keys/query', { status: 503, headers: { 'Retry-After': '1' }, body: '' })
+    const first = publish()
+    const abort = new AbortController()
+    const second = publish({ signal: abort.signal })
+    abort.abort('stop')
+    await expect(second).rejects.toBe('stop')
+    const third = publish()
+    expect((await first).status).toBe('created')
+    expect((await third).status).toBe('published')
+    await expectPublished(homeserver, store)
+  })
+
+  test('an identity that is made while a person authenticates is not replaced', async () => {
+    const other = await bootstrapCrossSigning(USER_ID, 'PHONE', join(temporaryFolder(), 'phone'))
+    const { homeserver, publish } = await ghostWithDevice(undefined, {
+      onUserInteractiveAuth: ({ session }: UserInteractiveAuthChallenge) => {
+        Object.assign(homeserver.user(USER_ID).identity, structuredClone(other.upload_keys))
+        return { type: 'm.login.password', password: 'right', session }
+      },
+    })
+    homeserver.interactiveAuth = { when: 'always', flows: [{ stages: ['m.login.password'] }] }
+    expect(nameOf(await failure(publish()))).toBe('NotPublishedError OTHER_IDENTITY')
+    expect(homeserver.user(USER_ID).identity).toEqual(other.upload_keys)
+  })
+
+  test('a user-signing key that is not what was uploaded is not published', async () => {
+    const other = await bootstrapCrossSigning(USER_ID, 'OTHER', join(temporaryFolder(), 'other'))
+    const { homeserver, publish } = await ghostWithDevice()
+    homeserver.next('keys/query', 'handled')
+    homeserver.always('keys/query', (answer) => ({
+      ...answer,
+      body: {
+        ...(answer.body as object),
+        user_signing_keys: { [USER_ID]: other.upload_keys.user_signing_key },
+      },
+    }))
+    expect(nameOf(await failure(publish()))).toBe('NotPublishedError STILL_MISSING')
+  })
+
+  test.each<[what: string, endpoint: Endpoint, ...fates: Fate[]]>([
+    ['a page of a proxy', 'devices', { status: 404, body: '<html>404 Not Found</html>' }],
+    [
+      'an error that has the word device_id',
+      'keys/upload',
+      { status: 400, body: { errcode: 'M_INVALID_PARAM', error: 'device_id must be shorter' } },
+    ],
+  ])('one odd answer, %s, changes nothing for the next ghosts', async (_, endpoint, ...fates) => {
+    const homeserver = await homeserverOf('Synapse from 1.141 on, registration with `io.element.msc4190`')
+    const publisher = publisherOf(homeserver)
+    homeserver.next(endpoint, ...fates)
+    const outcomes: string[] = []
+    for (const userId of ['@_first:example.org', '@_second:example.org', '@_third:example.org']) {
+      homeserver.register(userId)
+      const call = publisher.publish(userId, DEVICE_ID, join(temporaryFolder(), 'store'))
+      outcomes.push(await call.then(({ status }) => status, nameOf))
+    }
+    expect(outcomes.slice(1)).toEqual(['created', 'created'])
+    expect(outcomes[0]).toMatch(/M_APPSERVICE_LOGIN_UNSUPPORTED/)
+  })
+
+  test.each(['.', '..'])('the device %s is not put into a path', async (deviceId) => {
+    const homeserver = await homeserverOf()
+    homeserver.register(USER_ID)
+    await publisherOf(homeserver).publish(USER_ID, deviceId, join(temporaryFolder(), 'store'))
+    expect([...homeserver.user(USER_ID).devices.keys()]).toEqual([deviceId])
+    expect(homeserver.requests()).not.toContain('PUT devices')
+  })
+
   test("a fault of the homeserver while the store's own identity is completed is no refusal to replace it", async () => {
     const { homeserver, publish } = await ghostWithDevice()
     await publish()

@@ -25,8 +25,15 @@ export class Client {
     return objectOf(request, answer)
   }
 
-  /** Sends a request, and again while the failure may pass. Returns the answer, whatever its status. */
-  async exchange(request: Request, signal: AbortSignal | undefined): Promise<Answer> {
+  /**
+   * Sends a request, and again while the failure may pass. Returns the answer, whatever its status.
+   * `beforeRetry` may refuse to send it again.
+   */
+  async exchange(
+    request: Request,
+    signal: AbortSignal | undefined,
+    beforeRetry?: () => Promise<void>,
+  ): Promise<Answer> {
     for (let retry = 0; ; retry++) {
       const outcome = await this.#once(request, signal)
       const answer = outcome instanceof Answer ? outcome : undefined
@@ -38,6 +45,7 @@ export class Client {
       const wait = waitBefore(retry, answer)
       if (answer?.status === 429) this.#resumeAt = Date.now() + wait
       await pause(wait, signal)
+      await beforeRetry?.()
     }
   }
 

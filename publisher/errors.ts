@@ -69,10 +69,11 @@ export class UserInteractiveAuthError extends MatrixRequestError {
  * - `DEVICE_KEYS_DIFFER`, `STALE_SIGNATURE`: the message has the way out. Nothing was uploaded. After a `reset`, the store
  *   holds the new identity all the same.
  * - `OTHER_IDENTITY`: the homeserver serves another identity than the store holds.
+ * - `STILL_MISSING`: the homeserver has accepted everything and does not serve all of it.
  * - The others are those of `verifyPublished`.
  */
 export type PublicationProblem =
-  VerificationProblem | 'DEVICE_KEYS_DIFFER' | 'STALE_SIGNATURE' | 'OTHER_IDENTITY'
+  VerificationProblem | 'DEVICE_KEYS_DIFFER' | 'STALE_SIGNATURE' | 'OTHER_IDENTITY' | 'STILL_MISSING'
 
 /** The homeserver does not serve what the store holds, and no request that is left would change it. */
 export class NotPublishedError extends Error {

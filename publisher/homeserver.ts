@@ -34,6 +34,10 @@ const CLIENT = '/_matrix/client/v3'
 export const QUERY = { method: 'POST', path: `${CLIENT}/keys/query` } as const
 /** A homeserver that asks more often asks the same again and again. */
 const MOST_STAGES = 10
+/** A homeserver that was asked within this time, in milliseconds, need not be asked again. */
+const FRESH = 5_000
+/** Device IDs that cannot stand in a path. */
+const UNNAMEABLE = ['.', '..']
 
 // With Matrix Authentication Service, Synapse lets an administrator allow it. Otherwise it asks for a password.
 const BY_ADMINISTRATOR =
@@ -86,20 +90,24 @@ export class Homeserver {
     }
 
     // A host's client has no other way than this one. The answer says why it fails.
-    let answer =
-      this.#readsDeviceId || this.#sender === 'host' ? await this.#uploadToDevice(owner, body) : undefined
+    const isNamed = this.#readsDeviceId || this.#sender === 'host'
+    let answer = isNamed ? await this.#uploadToDevice(owner, body) : undefined
     if (answer?.isSuccess) return
-    if (this.#readsDeviceId && this.#makesDevices) {
-      const made = await this.#makeDevice(owner)
+    const isIgnored = !answer || isDeviceIdIgnored(answer, owner)
+    let made: Answer | undefined
+    if (!isIgnored && this.#makesDevices && !UNNAMEABLE.includes(owner.deviceId)) {
+      made = await this.#makeDevice(owner)
       if (made.isSuccess) answer = await this.#uploadToDevice(owner, body)
       if (answer?.isSuccess) return
-      // 404: no MSC4190. 200 all the same: it makes nothing, or another device. Other refusals are about this user.
-      if (made.isSuccess || made.status === 404) this.#makesDevices = false
     }
-    if (answer && this.#sender === 'host' && !this.#readsDeviceId) {
+    if (answer && this.#sender === 'host' && isIgnored) {
       throw MatrixRequestError.refused(uploadOf(body), answer, NO_DEVICE_ID)
     }
     await this.#uploadByLogin(owner, body)
+    // Only a success teaches something about the homeserver. One odd answer must not change what all ghosts get.
+    if (isIgnored) this.#readsDeviceId = false
+    // 404: no MSC4190. 200 all the same: it makes nothing, or another device. Other refusals are about this user.
+    else if (made?.isSuccess || made?.status === 404) this.#makesDevices = false
   }
 
   /** The device is named in the query. Returns a refusal if the homeserver needs something else first. */
@@ -110,9 +118,9 @@ export class Homeserver {
     request.query = { ...request.query, device_id, 'org.matrix.msc3202.device_id': device_id }
     const answer = await this.#client.exchange(request, owner.signal)
     if (answer.isSuccess) objectOf(request, answer)
-    else if (isDeviceIdIgnored(answer)) this.#readsDeviceId = false
-    else if (!isDeviceUnknown(answer))
+    else if (!isDeviceIdIgnored(answer, owner) && !isDeviceUnknown(answer)) {
       throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
+    }
     return answer
   }
 
@@ -135,7 +143,12 @@ export class Homeserver {
       body: { type, identifier: { type: 'm.id.user', user: userId }, device_id: deviceId },
     }
     const answer = await this.#client.exchange(login, signal)
-    if (!answer.isSuccess) throw MatrixRequestError.refused(login, answer, hintForLogin(answer))
+    if (isLoginUnsupported(answer)) {
+      // Another way is needed. What was learnt may be wrong.
+      this.#readsDeviceId = this.#makesDevices = true
+      throw MatrixRequestError.refused(login, answer, NO_LOGIN)
+    }
+    if (!answer.isSuccess) throw MatrixRequestError.refused(login, answer)
     const { access_token: token } = objectOf(login, answer)
     const upload = uploadOf(body)
     if (this.#sender !== 'host' && typeof token === 'string') {
@@ -161,8 +174,20 @@ export class Homeserver {
    * Uploads the three public keys of the identity.
    *
    * @param isReplacement Whether the homeserver has another identity.
+   * @param checkAgain Rejects if the homeserver has got another identity since it was asked.
    */
-  async uploadIdentity(owner: Owner, keys: CrossSigningKeysUpload, isReplacement: boolean): Promise<void> {
+  async uploadIdentity(
+    owner: Owner,
+    keys: CrossSigningKeysUpload,
+    isReplacement: boolean,
+    checkAgain: () => Promise<void>,
+  ): Promise<void> {
+    let askedAt = performance.now()
+    const checkWhenOld = async () => {
+      if (performance.now() - askedAt < FRESH) return
+      await checkAgain()
+      askedAt = performance.now()
+    }
     const path = `${CLIENT}/keys/device_signing/upload`
     let auth: object | undefined
     let isDummyTried = false
@@ -172,7 +197,7 @@ export class Homeserver {
         path,
         body: { ...keys, ...(auth && { auth }) },
       })
-      const answer = await this.#client.exchange(request, owner.signal)
+      const answer = await this.#client.exchange(request, owner.signal, checkWhenOld)
       if (answer.isSuccess) {
         objectOf(request, answer)
         return
@@ -187,10 +212,14 @@ export class Homeserver {
       auth = isDummyTried ? undefined : dummyAuth(challenge)
       isDummyTried ||= auth !== undefined
       const isDeadEnd = challenge.flows.length === 0
-      if (!auth && !isDeadEnd) auth = await this.#authenticate(challenge, owner.signal)
-      if (auth && stage < MOST_STAGES) continue
+      const isEndless = stage >= MOST_STAGES
+      if (!auth && !isDeadEnd && !isEndless) {
+        auth = await this.#authenticate(challenge, owner.signal)
+        if (auth) await checkAgain()
+      }
+      if (auth && !isEndless) continue
       const waysOut = this.#sender === 'bot' ? WAYS_OUT_OF_BOT : WAYS_OUT
-      const advice = auth ? `It has asked ${MOST_STAGES} times` : adviceFor(challenge)
+      const advice = isEndless ? `It has asked ${MOST_STAGES} times` : adviceFor(challenge)
       throw interactive(request, answer, isDeadEnd && isReplacement ? waysOut : advice, challenge)
     }
   }
@@ -253,8 +282,9 @@ function isDeviceUnknown({ status, errcode }: Answer): boolean {
 }
 
 /** An application service has no device of its own. Synapse before 1.141 says so and does not read the query. */
-function isDeviceIdIgnored(answer: Answer): boolean {
-  return answer.status === 400 && textOf(answer.body).includes('device_id')
+function isDeviceIdIgnored(answer: Answer, { userId, deviceId }: Owner): boolean {
+  const said = textOf(answer.body).replaceAll(userId, '').replaceAll(deviceId, '')
+  return answer.status === 400 && said.includes('device_id')
 }
 
 function hintFor(answer: Answer, { userId }: Owner): string {
@@ -262,8 +292,8 @@ function hintFor(answer: Answer, { userId }: Owner): string {
   return `Is ${userId} registered, and in the namespace of the application service?`
 }
 
-function hintForLogin({ errcode }: Answer): string {
-  return errcode?.endsWith('M_APPSERVICE_LOGIN_UNSUPPORTED') ? NO_LOGIN : ''
+function isLoginUnsupported({ errcode }: Answer): boolean {
+  return errcode?.endsWith('M_APPSERVICE_LOGIN_UNSUPPORTED') ?? false
 }
 
 function adviceFor({ flows, url }: UserInteractiveAuthChallenge): string {

@@ -2,19 +2,25 @@
 
 import {
   type AccountDataUpload,
-  bootstrapCrossSigning,
   type BootstrapError,
+  bootstrapCrossSigning,
   type BootstrapOptions,
   type CrossSigningBootstrap,
-  type CrossSigningKey,
   deriveRecoveryKey,
   type DeviceKeysUpload,
   type KeysQueryAnswer,
-  verifyPublished,
 } from 'rust-crypto-helper'
-import { isObject } from './answer'
-import { MatrixRequestError, NotPublishedError } from './errors'
-import { type Homeserver, type Owner, QUERY } from './homeserver'
+import { NotPublishedError } from './errors'
+import type { Homeserver, Owner } from './homeserver'
+import {
+  checkAnswer,
+  checkDeadEnds,
+  checkIds,
+  checkServed,
+  checkStore,
+  lacksSignature,
+  servesOther,
+} from './proof'
 import {
   type AccountData,
   isRefused,
@@ -22,6 +28,7 @@ import {
   takeBack,
   writeSecretStorage,
 } from './secret-storage'
+import { inTurn } from './turns'
 
 /** A user, its device and its store. */
 export interface Ghost {
@@ -52,34 +59,28 @@ export type RecoverySecret = string | Uint8Array | undefined
 /** Asks what the homeserver serves about the user. */
 export type Query = (userId: string) => Promise<KeysQueryAnswer>
 
-/** @throws {BootstrapError} if an ID is wrong: before the first request */
-export function checkIds({ userId, deviceId }: Pick<Ghost, 'userId' | 'deviceId'>): void {
-  verifyPublished(userId, deviceId, { device_keys: { [userId]: {} } })
-}
-
-/** @throws {MatrixRequestError} if it is no answer about the user: the homeserver's fault, not the caller's */
-export function checkAnswer(
-  { userId, deviceId }: Pick<Ghost, 'userId' | 'deviceId'>,
-  answer: KeysQueryAnswer,
-): void {
-  try {
-    verifyPublished(userId, deviceId, answer)
-  } catch (cause) {
-    const what = `200, but this is not an answer about ${userId}: ${(cause as Error).message}`
-    throw new MatrixRequestError(QUERY, what, { status: 200, cause })
-  }
-}
-
 export async function publish(
   homeserver: Homeserver,
   query: Query,
   secret: RecoverySecret,
-  { userId, deviceId, storePath }: Ghost,
+  ghost: Ghost,
   options: StoreOptions,
   signal: AbortSignal | undefined,
 ): Promise<Published> {
   signal?.throwIfAborted()
-  checkIds({ userId, deviceId })
+  checkIds(ghost)
+  return inTurn(ghost.userId, signal, () => publishInTurn(homeserver, query, secret, ghost, options, signal))
+}
+
+async function publishInTurn(
+  homeserver: Homeserver,
+  query: Query,
+  secret: RecoverySecret,
+  ghost: Ghost,
+  options: StoreOptions,
+  signal: AbortSignal | undefined,
+): Promise<Published> {
+  const { userId, deviceId, storePath } = ghost
   const owner = { userId, deviceId, signal }
   const key = secret === undefined ? undefined : deriveRecoveryKey(secret, userId)
   const serverKeys = await query(userId)
@@ -100,7 +101,7 @@ export async function publish(
   const published = key === undefined ? result : { ...result, recovery_key: key }
   const { missing = [] } = result
   if (missing.length > 0) checkDeadEnds(result)
-  await upload(homeserver, owner, result, { serverKeys, accountData })
+  await upload(homeserver, owner, result, { serverKeys, accountData, mayReplace: options.reset === true })
   // Account data do not change what the homeserver serves.
   if (missing.every((upload) => upload === 'upload_account_data')) {
     checkServed(owner, result, serverKeys)
@@ -115,6 +116,7 @@ export async function publish(
     served = await query(userId)
   }
   checkServed(owner, result, served)
+  await checkStore(ghost, options, served)
   return published
 }
 
@@ -122,19 +124,12 @@ function isConflict(error: unknown): boolean {
   return (error as Partial<BootstrapError>).code === 'IDENTITY_CONFLICT'
 }
 
-/** A homeserver keeps what it has under a device ID, and clients do not accept other keys under it. */
-function checkDeadEnds({ warnings = [] }: CrossSigningBootstrap): void {
-  for (const { code, message } of warnings) {
-    if (code === 'DEVICE_KEYS_DIFFER' || code === 'STALE_SIGNATURE') {
-      throw new NotPublishedError(code, message, warnings)
-    }
-  }
-}
-
 /** What the homeserver had before. */
 interface Before {
   serverKeys: KeysQueryAnswer
   accountData: AccountData | undefined
+  /** Whether the caller has asked for another identity in the place of what is served. */
+  mayReplace: boolean
 }
 
 /** Sends what is missing. Each upload is about what the uploads before it have made known. */
@@ -160,23 +155,24 @@ async function uploadIdentity(
   owner: Owner,
   { upload_keys }: CrossSigningBootstrap,
   escrowed: AccountDataUpload[],
-  { serverKeys, accountData = {} }: Before,
+  { serverKeys, accountData = {}, mayReplace }: Before,
 ): Promise<void> {
   const isReplacement = servesOther(serverKeys.master_keys?.[owner.userId], upload_keys.master_key)
+  // Somebody else may make an identity while a person authenticates, or the homeserver is away.
+  const checkAgain = async () => {
+    if (mayReplace) return
+    const now = await homeserver.queryKeys([owner.userId], owner.signal)
+    if (!servesOther(now.master_keys?.[owner.userId], upload_keys.master_key)) return
+    const what = `the homeserver has got another identity of ${owner.userId} since it was asked. It was not replaced`
+    throw new NotPublishedError('OTHER_IDENTITY', what, [])
+  }
   try {
-    await homeserver.uploadIdentity(owner, upload_keys, isReplacement)
+    await homeserver.uploadIdentity(owner, upload_keys, isReplacement, checkAgain)
   } catch (error) {
     // The homeserver keeps the identity that it has. So must the secret storage.
     if (isReplacement && isRefused(error)) await takeBack(homeserver, owner, escrowed, accountData)
     throw error
   }
-}
-
-/** Whether another master key is served than ours, or something that cannot be read. */
-function servesOther(served: unknown, ours: CrossSigningKey): boolean {
-  if (served === undefined || served === null) return false
-  const keys = isObject(served) && isObject(served.keys) ? Object.values(served.keys) : []
-  return !Object.values(ours.keys).some((key) => keys.includes(key))
 }
 
 /** The device keys, if they are to be uploaded. They carry the signature of the self-signing key. */
@@ -185,23 +181,4 @@ function missingDeviceKeys({
   upload_device_keys,
 }: CrossSigningBootstrap): DeviceKeysUpload | undefined {
   return missing?.includes('upload_device_keys') ? upload_device_keys : undefined
-}
-
-function lacksSignature({ userId, deviceId }: Owner, served: KeysQueryAnswer): boolean {
-  const verdict = verifyPublished(userId, deviceId, served)
-  return !verdict.verified && verdict.problem === 'DEVICE_NOT_SIGNED'
-}
-
-function checkServed(
-  { userId, deviceId }: Owner,
-  { upload_keys, warnings = [] }: CrossSigningBootstrap,
-  served: KeysQueryAnswer,
-): void {
-  checkAnswer({ userId, deviceId }, served)
-  const verdict = verifyPublished(userId, deviceId, served)
-  if (!verdict.verified) throw new NotPublishedError(verdict.problem, verdict.message, warnings)
-  const [ours] = Object.values(upload_keys.master_key.keys)
-  if (verdict.master_key === ours) return
-  const what = `the homeserver serves the master key ${verdict.master_key} for ${userId}, the store holds ${ours}`
-  throw new NotPublishedError('OTHER_IDENTITY', what, warnings)
 }

@@ -1,9 +1,11 @@
+import { types } from 'node:util'
 import {
   type KeysQueryAnswer,
   type UnverifiedDevice,
   type VerifiedDevice,
   verifyPublished,
 } from 'rust-crypto-helper'
+import { clip, textOf } from './answer'
 import { askTogether, GROUP_SIZE, GroupedQueries, PATIENCE } from './grouped-queries'
 import type { Homeserver } from './homeserver'
 import { inGroups, inParallel, type Source } from './in-parallel'
@@ -21,7 +23,7 @@ import {
 export interface PublishOptions extends StoreOptions {
   /**
    * Stops the publication. The promise rejects with the signal's reason. The store is whole, and the next
-   * call goes on.
+   * call goes on: after a `reset`, with `reset` again.
    */
   signal?: AbortSignal | undefined
 }
@@ -125,7 +127,7 @@ export class CrossSigningPublisher {
         const { passphrase } = ghost
         return { ghost, published: await this.#publish(query, ghost, { passphrase }, undefined) }
       } catch (error) {
-        return { ghost, error: error as Error }
+        return { ghost, error: toError(error) }
       }
     }
     return inParallel(ghosts, concurrency, work, signal)
@@ -170,6 +172,13 @@ function judge(device: Pick<Ghost, 'userId' | 'deviceId'>, answer: KeysQueryAnsw
   } catch (error) {
     return { verified: false, problem: 'NO_ANSWER', message: (error as Error).message }
   }
+}
+
+/** A caller's function may throw anything. */
+function toError(error: unknown): Error {
+  return types.isNativeError(error)
+    ? error
+    : new Error(`it failed: ${clip(textOf(error)) || 'no reason was given'}`)
 }
 
 function checkConcurrency(concurrency: number): void {

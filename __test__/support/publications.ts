@@ -132,21 +132,21 @@ const INTERACTIVE: Group = {
       does: asks([{ stages: [PASSWORD] }]),
       authenticate: completes(PASSWORD),
       outcome: 'published',
-      requests: 5,
+      requests: 6,
     },
     {
       homeserver: 'wants two stages, and `onUserInteractiveAuth` completes one after the other',
       does: asks([{ stages: [TERMS, PASSWORD] }]),
       authenticate: completes(TERMS, PASSWORD),
       outcome: 'published',
-      requests: 6,
+      requests: 8,
     },
     {
       homeserver: 'wants a password and then a dummy stage, and `onUserInteractiveAuth` gives the password',
       does: asks([{ stages: [PASSWORD, DUMMY] }]),
       authenticate: completes(PASSWORD),
       outcome: 'published',
-      requests: 6,
+      requests: 7,
     },
     {
       homeserver: 'refuses the first answer of `onUserInteractiveAuth`, and takes the second one',
@@ -156,7 +156,7 @@ const INTERACTIVE: Group = {
         return ({ session }) => ({ type: PASSWORD, password: answers.shift(), session })
       })(),
       outcome: 'published',
-      requests: 6,
+      requests: 8,
     },
     {
       homeserver: 'refuses every answer of `onUserInteractiveAuth`',
@@ -164,7 +164,7 @@ const INTERACTIVE: Group = {
       authenticate: ({ session }) => ({ type: PASSWORD, password: 'wrong', session }),
       outcome: 'UserInteractiveAuthError [m.login.password]',
       says: /401 M_FORBIDDEN: Invalid password\. It has asked 10 times$/,
-      requests: 13,
+      requests: 23,
     },
     {
       homeserver: 'refuses the answer of `onUserInteractiveAuth`, which gives up when it reads `errcode`',
@@ -173,7 +173,7 @@ const INTERACTIVE: Group = {
         errcode === 'M_FORBIDDEN' ? undefined : { type: PASSWORD, password: 'wrong', session },
       outcome: 'UserInteractiveAuthError [m.login.password]',
       says: /401 M_FORBIDDEN: Invalid password/,
-      requests: 4,
+      requests: 5,
     },
     {
       homeserver: 'refuses the dummy stage that it wants',
@@ -911,7 +911,7 @@ const HOSTS: Group = {
       does: asks([{ stages: [PASSWORD] }]),
       authenticate: ({ session }) => ({ type: PASSWORD, password: 'wrong', session }),
       outcome: 'UserInteractiveAuthError [m.login.password]',
-      requests: 13,
+      requests: 23,
     },
     {
       homeserver: 'answers 429 with `retry_after_ms`',

@@ -3,7 +3,7 @@
 
 use napi::{
     Env, Unknown, ValueType,
-    bindgen_prelude::{FromNapiValue, Uint8ArraySlice},
+    bindgen_prelude::{FromNapiValue, Uint8ArraySlice, Utf16String},
 };
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use super::{
     values::{check_object, check_options, describe, expect, invalid, string, threw, type_of},
 };
 use crate::{
-    error::Result,
+    error::{Error, ErrorCode, Result},
     homeserver::ServerKeys,
     request::{Options, Request, parse_device_id, parse_user_id},
 };
@@ -30,8 +30,8 @@ pub fn read_request(
     store_path: Unknown,
     options: Unknown,
 ) -> Result<Request> {
-    let user_id = string("userId", user_id)?;
-    let device_id = string("deviceId", device_id)?;
+    let user_id = id("userId", user_id, ErrorCode::InvalidUserId)?;
+    let device_id = id("deviceId", device_id, ErrorCode::InvalidDeviceId)?;
     let store_path = string("storePath", store_path)?;
     let (user_id, device_id) = (parse_user_id(&user_id)?, parse_device_id(&device_id)?);
     let options = read_options(env, options, &user_id, &device_id)?;
@@ -45,12 +45,20 @@ pub fn read_query(
     device_id: Unknown,
     server_keys: Unknown,
 ) -> Result<(OwnedUserId, OwnedDeviceId, ServerKeys)> {
-    let user_id = parse_user_id(&string("userId", user_id)?)?;
-    let device_id = parse_device_id(&string("deviceId", device_id)?)?;
+    let user_id = parse_user_id(&id("userId", user_id, ErrorCode::InvalidUserId)?)?;
+    let device_id = parse_device_id(&id("deviceId", device_id, ErrorCode::InvalidDeviceId)?)?;
     check_object("serverKeys", server_keys)?;
     let answer = answer::read_public(env, server_keys, &user_id, &device_id)?;
     let server_keys = ServerKeys::parse(&answer, &user_id, &device_id);
     Ok((user_id, device_id, server_keys))
+}
+
+/// A user or device ID. Half of a surrogate pair would become another character on the way, and so another ID.
+fn id(name: &str, value: Unknown, code: ErrorCode) -> Result<String> {
+    let text: Utf16String = expect(name, value, ValueType::String, "a string")?;
+    String::from_utf16(&text).map_err(|_| {
+        Error::new(code, format!("{name} is not well-formed text: it has half of a surrogate pair"))
+    })
 }
 
 /// The secret of an operator, and a user.
@@ -62,7 +70,7 @@ pub fn read_secret(secret: Unknown, user_id: Unknown) -> Result<(Zeroizing<Vec<u
         })?,
     };
     let secret = Zeroizing::new(secret);
-    Ok((secret, parse_user_id(&string("userId", user_id)?)?))
+    Ok((secret, parse_user_id(&id("userId", user_id, ErrorCode::InvalidUserId)?)?))
 }
 
 /// Reads each option as JavaScript does (`options.passphrase`), so also one that is inherited, not
