@@ -3,13 +3,17 @@
 
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { UserId } from '@matrix-org/matrix-sdk-crypto-wasm'
 import * as sdk from 'matrix-js-sdk'
+import { decodeRecoveryKey } from 'matrix-js-sdk/lib/crypto-api/index.js'
 import { logger } from 'matrix-js-sdk/lib/logger.js'
 
 logger.setLevel('silent')
 console.log = console.info = console.debug = console.warn = console.error
 
 let client
+/** What the user enters when the client asks for it. */
+let enteredKey
 
 async function until(condition, what) {
   for (let waited = 0; waited < 30_000; waited += 50) {
@@ -28,6 +32,10 @@ const commands = {
       deviceId: device_id,
       accessToken: access_token,
       logger,
+      cryptoCallbacks: {
+        getSecretStorageKey: ({ keys }) =>
+          Promise.resolve(enteredKey ? [Object.keys(keys)[0], decodeRecoveryKey(enteredKey)] : null),
+      },
     })
     await client.initRustCrypto({ useIndexedDB: false })
     await client.startClient({ initialSyncLimit: 1 })
@@ -53,11 +61,55 @@ const commands = {
 
   async verdict({ userId, deviceId }) {
     const status = await client.getCrypto().getDeviceVerificationStatus(userId, deviceId)
-    return { known: status !== null, signedByOwner: status?.signedByOwner ?? false }
+    return {
+      known: status !== null,
+      signedByOwner: status?.signedByOwner ?? false,
+      verified: status?.crossSigningVerified ?? false,
+    }
   },
 
   async identityChanged({ userId }) {
     return (await client.getCrypto().getUserVerificationStatus(userId)).needsUserApproval
+  },
+
+  /** Without private keys in the secret storage, it makes an identity. */
+  async setUpIdentity({ recoveryKey }) {
+    enteredKey = recoveryKey
+    const crypto = client.getCrypto()
+    await crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: (makeRequest) => makeRequest(null) })
+    return crypto.isCrossSigningReady()
+  },
+
+  async setUpSecretStorage({ passphrase }) {
+    const crypto = client.getCrypto()
+    const key = await crypto.createRecoveryKeyFromPassphrase(passphrase)
+    enteredKey = key.encodedPrivateKey
+    await crypto.bootstrapSecretStorage({ createSecretStorageKey: () => Promise.resolve(key) })
+    return enteredKey
+  },
+
+  // The last step of a verification. The steps before it need somebody at the other side.
+  async verifyUser({ userId }) {
+    const crypto = client.getCrypto()
+    const identity = await crypto.olmMachine.getIdentity(new UserId(userId))
+    await crypto.outgoingRequestProcessor.makeOutgoingRequest(await identity.verify())
+    await until(
+      async () => (await crypto.getUserVerificationStatus(userId)).isCrossSigningVerified(),
+      'the verification',
+    )
+  },
+
+  async trust({ userId }) {
+    const status = await client.getCrypto().getUserVerificationStatus(userId)
+    return {
+      isVerified: status.isCrossSigningVerified(),
+      wasVerified: status.wasCrossSigningVerified(),
+      needsApproval: status.needsUserApproval,
+    }
+  },
+
+  async send({ roomId, text }) {
+    await client.sendTextMessage(roomId, text)
   },
 }
 

@@ -10,6 +10,7 @@ const [homeserverUrl, asToken, userId, deviceId, storePath] = process.argv.slice
   string,
   string,
 ]
-const publisher = new CrossSigningPublisher({ homeserverUrl, asToken })
+const recoverySecret = process.env.RUST_CRYPTO_HELPER_RECOVERY_SECRET
+const publisher = new CrossSigningPublisher({ homeserverUrl, asToken, recoverySecret })
 const { upload_keys } = await publisher.publish(userId, deviceId, storePath)
 console.log(Object.values(upload_keys.master_key.keys)[0])

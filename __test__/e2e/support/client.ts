@@ -17,6 +17,18 @@ export function newerNode(): string {
 export interface Verdict {
   known: boolean
   signedByOwner: boolean
+  /** Whether the owner is verified by this client's user, too. */
+  verified: boolean
+}
+
+/** What the client thinks of a user's identity. */
+export interface Trust {
+  /** Whether this client's user has verified the identity. */
+  isVerified: boolean
+  /** Whether it has verified an identity of the user before. With `isVerified` false, the client warns. */
+  wasVerified: boolean
+  /** Whether the identity was replaced by another. The client warns. */
+  needsApproval: boolean
 }
 
 export class Client {
@@ -73,6 +85,33 @@ export class Client {
   /** Whether the client has noticed that the user's identity was replaced. */
   identityChanged(userId: string): Promise<boolean> {
     return this.#ask('identityChanged', { userId }) as Promise<boolean>
+  }
+
+  /**
+   * Makes an identity for the client's user. If there is one and the secret storage has it, the client takes it
+   * from there, with the recovery key. Answers whether the client is ready for cross-signing.
+   */
+  setUpIdentity(recoveryKey?: string): Promise<boolean> {
+    return this.#ask('setUpIdentity', { recoveryKey }) as Promise<boolean>
+  }
+
+  /** Puts the identity into a new secret storage, and answers its recovery key. */
+  setUpSecretStorage(passphrase?: string): Promise<string> {
+    return this.#ask('setUpSecretStorage', { passphrase }) as Promise<string>
+  }
+
+  /** Verifies a user, as a person does who has compared the emoji. */
+  verifyUser(userId: string): Promise<void> {
+    return this.#ask('verifyUser', { userId }) as Promise<void>
+  }
+
+  trust(userId: string): Promise<Trust> {
+    return this.#ask('trust', { userId }) as Promise<Trust>
+  }
+
+  /** Sends a text to a room. */
+  send(roomId: string, text: string): Promise<void> {
+    return this.#ask('send', { roomId, text }) as Promise<void>
   }
 
   stop(): void {

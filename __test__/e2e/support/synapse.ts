@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CrossSigningBootstrap } from 'rust-crypto-helper'
 import { ROOT } from '../../support/processes'
+import { type AccountData, DEFAULT_KEY, defaultKeyId, SECRETS } from '../../support/secret-storage'
 
 /** The versions of Synapse that `scripts/test-e2e.js` can install, the oldest first. */
 export const VERSIONS = readdirSync(join(__dirname, '..', 'synapses'))
@@ -154,6 +155,13 @@ export class Synapse {
     return this.#send(method, `/_matrix/client/v3${path}?${search}`, AS_TOKEN, body)
   }
 
+  /** Sends a request as the owner of an access token. */
+  async requestAs<T = unknown>(token: string, method: string, path: string, body?: object): Promise<T> {
+    const { status, answer } = await this.#send<T>(method, `/_matrix/client/v3${path}`, token, body)
+    if (status >= 300) throw new Error(`${method} ${path}: ${status} ${JSON.stringify(answer)}`)
+    return answer
+  }
+
   async #send<T>(
     method: string,
     path: string,
@@ -228,6 +236,21 @@ export class Synapse {
     if (status !== 200) throw new Error(`${path}: ${status} ${JSON.stringify(answer)}`)
   }
 
+  /** Logs a user in, as a person does. */
+  async loginWithPassword(userId: string, password: string, deviceId?: string): Promise<Session> {
+    const identifier = { type: 'm.id.user', user: userId }
+    const body = { type: 'm.login.password', identifier, password, device_id: deviceId }
+    return (await this.#send<Session>('POST', '/_matrix/client/v3/login', undefined, body)).answer
+  }
+
+  /** Deletes a device, as an administrator can. */
+  async deleteDevice(userId: string, deviceId: string): Promise<void> {
+    this.#admin ??= await this.#registerAdmin()
+    const path = `/_synapse/admin/v2/users/${userId}/devices/${deviceId}`
+    const { status, answer } = await this.#send('DELETE', path, this.#admin)
+    if (status !== 200) throw new Error(`${path}: ${status} ${JSON.stringify(answer)}`)
+  }
+
   async #registerAdmin(): Promise<string> {
     const path = '/_synapse/admin/v1/register'
     const { nonce } = (await this.#send<{ nonce: string }>('GET', path, undefined)).answer
@@ -237,6 +260,19 @@ export class Synapse {
       .digest('hex')
     const body = { ...account, admin: true, mac }
     return (await this.#send<Session>('POST', path, undefined, body)).answer.access_token
+  }
+
+  /** The account data of a user that are about its secret storage, by type. */
+  async secretStorage(userId: string): Promise<AccountData> {
+    const accountData: AccountData = {}
+    const read = async (type: string) => {
+      const path = `/user/${userId}/account_data/${type}`
+      const { status, answer } = await this.tryRequest<object>('GET', path, userId)
+      if (status === 200) accountData[type] = answer
+    }
+    for (const type of [DEFAULT_KEY, ...SECRETS]) await read(type)
+    if (DEFAULT_KEY in accountData) await read(`m.secret_storage.key.${defaultKeyId(accountData)}`)
+    return accountData
   }
 
   /** What the homeserver serves about a user. The user itself asks. */
