@@ -96,7 +96,7 @@ export interface BootstrapOptions {
 /** What a call did. */
 export type BootstrapStatus = 'created' | 'restored' | 'resumed' | 'published'
 
-/** An upload. It has the name of its body in the result. */
+/** An upload: the name of the property of the result that holds its body. */
 export type BootstrapUpload = 'upload_device_keys' | 'upload_account_data' | 'upload_keys' | 'upload_signatures'
 
 /** Something that the caller should know. The call has succeeded all the same. */

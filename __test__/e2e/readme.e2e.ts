@@ -36,9 +36,7 @@ test.each([
 
     const served = await synapse.queryKeysAs(await synapse.registerPerson('stranger'), '@_ghost:localhost')
     expect(verifyPublished('@_ghost:localhost', 'GHOSTDEVICE', served)).toMatchObject({ verified: true })
-    const type = 'm.cross_signing.master'
-    const path = `/_matrix/client/v3/user/@_ghost:localhost/account_data/${type}`
-    expect(await synapse.request('GET', path, '@_ghost:localhost')).toHaveProperty('encrypted')
+    expect(await synapse.secretStorage('@_ghost:localhost')).toHaveProperty(['m.cross_signing.master'])
   } finally {
     await synapse.stop()
   }
