@@ -397,6 +397,53 @@ describe('reset', () => {
   })
 })
 
+describe('a refused reset', () => {
+  test.each(['throws', 'is aborted'])(
+    'the caller authenticates a person, and that %s: the old identity stays in the secret storage',
+    async (how) => {
+      const first = await publish()
+      const before = accountData()
+      homeserver.interactiveAuth = {
+        when: 'another identity is there',
+        flows: [{ stages: ['m.login.password'] }],
+      }
+      const abort = new AbortController()
+      const onUserInteractiveAuth = () => {
+        if (how === 'throws') throw new Error('cancelled')
+        abort.abort(new Error('cancelled'))
+        return new Promise<never>(() => undefined)
+      }
+      const options = { reset: true, signal: abort.signal }
+      const call = publish(DEVICE_ID, options, newPublisher({ onUserInteractiveAuth }))
+      expect((await failure(call)).message).toBe('cancelled')
+      expect(accountData()).toEqual(before)
+      loseStore()
+      expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
+    },
+  )
+})
+
+describe('a device that is a dead end', () => {
+  test('the identity is escrowed all the same, and a new device has it', async () => {
+    const first = await without()
+    const { deviceKeys } = homeserver.user(USER_ID)
+    const [id] = onlyKey(first.upload_keys.self_signing_key)
+    const { signatures } = deviceKeys.get(DEVICE_ID)!
+    signatures[USER_ID]![id] = signatures[USER_ID]![`ed25519:${DEVICE_ID}`]!
+    expect(await failure(publish())).toMatchObject({ problem: 'STALE_SIGNATURE' })
+    expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
+  })
+
+  test('a reset does not replace what is escrowed', async () => {
+    const first = await publish()
+    loseStore()
+    expect(await failure(publish(DEVICE_ID, { reset: true }))).toMatchObject({
+      problem: 'DEVICE_KEYS_DIFFER',
+    })
+    expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
+  })
+})
+
 describe('the secret', () => {
   test.each([
     ['short', 'x'.repeat(31)],

@@ -66,7 +66,7 @@ export class UserInteractiveAuthError extends MatrixRequestError {
 /**
  * Why a ghost is not published:
  *
- * - `DEVICE_KEYS_DIFFER`, `STALE_SIGNATURE`: the message has the way out. Nothing was uploaded. After a `reset`, the store
+ * - `DEVICE_KEYS_DIFFER`, `STALE_SIGNATURE`: the message has the way out. No keys were uploaded. After a `reset`, the store
  *   holds the new identity all the same.
  * - `OTHER_IDENTITY`: the homeserver serves another identity than the store holds.
  * - `STILL_MISSING`: the homeserver has accepted everything and does not serve all of it.

@@ -175,12 +175,14 @@ export class Homeserver {
    *
    * @param isReplacement Whether the homeserver has another identity.
    * @param checkAgain Rejects if the homeserver has got another identity since it was asked.
+   * @param attempt Says after a failure whether the homeserver may have taken the keys all the same.
    */
   async uploadIdentity(
     owner: Owner,
     keys: CrossSigningKeysUpload,
     isReplacement: boolean,
     checkAgain: () => Promise<void>,
+    attempt: { isUnknown: boolean },
   ): Promise<void> {
     let askedAt = performance.now()
     const checkWhenOld = async () => {
@@ -197,7 +199,9 @@ export class Homeserver {
         path,
         body: { ...keys, ...(auth && { auth }) },
       })
+      attempt.isUnknown = true
       const answer = await this.#client.exchange(request, owner.signal, checkWhenOld)
+      attempt.isUnknown = answer.status >= 500
       if (answer.isSuccess) {
         objectOf(request, answer)
         return
@@ -206,7 +210,10 @@ export class Homeserver {
       if (!challenge) {
         // Synapse before 1.141 breaks when an application service has to authenticate.
         const isBroken = isReplacement && answer.status === 500 && answer.errcode === 'M_UNKNOWN'
-        if (isBroken && this.#sender !== 'bot') throw interactive(request, answer, WAYS_OUT)
+        if (isBroken && this.#sender !== 'bot') {
+          attempt.isUnknown = false
+          throw interactive(request, answer, WAYS_OUT)
+        }
         throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
       }
       auth = isDummyTried ? undefined : dummyAuth(challenge)

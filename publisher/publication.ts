@@ -1,7 +1,6 @@
 // What happens to one user, in order.
 
 import {
-  type AccountDataUpload,
   type BootstrapError,
   bootstrapCrossSigning,
   type BootstrapOptions,
@@ -21,13 +20,7 @@ import {
   lacksSignature,
   servesOther,
 } from './proof'
-import {
-  type AccountData,
-  isRefused,
-  readSecretStorage,
-  takeBack,
-  writeSecretStorage,
-} from './secret-storage'
+import { type AccountData, readSecretStorage, takeBack, writeSecretStorage } from './secret-storage'
 import { inTurn } from './turns'
 
 /** A user, its device and its store. */
@@ -83,24 +76,30 @@ async function publishInTurn(
   const { userId, deviceId, storePath } = ghost
   const owner = { userId, deviceId, signal }
   const key = secret === undefined ? undefined : deriveRecoveryKey(secret, userId)
-  const serverKeys = await query(userId)
+  let serverKeys = await query(userId)
   checkAnswer(owner, serverKeys)
   const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner)
   const recovery = key === undefined ? undefined : { key, accountData }
-  const bootstrap = async (serverKeys: KeysQueryAnswer) => {
+  const bootstrap = async () => {
     const call = bootstrapCrossSigning(userId, deviceId, storePath, { ...options, serverKeys, recovery })
     return call.finally(() => signal?.throwIfAborted())
   }
 
-  const result = await bootstrap(serverKeys).catch(async (error: unknown) => {
+  const result = await bootstrap().catch(async (error: unknown) => {
     // A query about many users does not show the user-signing key, which a restored identity must have.
     const isIncomplete = serverKeys.user_signing_keys?.[userId] == null
     if (!recovery || !isIncomplete || !isConflict(error)) throw error
-    return bootstrap(await homeserver.queryKeys([userId], signal))
+    serverKeys = await homeserver.queryKeys([userId], signal)
+    checkAnswer(owner, serverKeys)
+    return bootstrap()
   })
   const published = key === undefined ? result : { ...result, recovery_key: key }
-  const { missing = [] } = result
-  if (missing.length > 0) checkDeadEnds(result)
+  const { missing = [], status } = result
+  // Whatever is wrong with this device, a new one needs the identity from the secret storage. An identity that was
+  // just made comes there later, so that it replaces nothing if this is a dead end.
+  const isMade = status === 'created'
+  if (!isMade) await escrow(homeserver, owner, result, accountData)
+  checkDeadEnds(result)
   await upload(homeserver, owner, result, { serverKeys, accountData, mayReplace: options.reset === true })
   // Account data do not change what the homeserver serves.
   if (missing.every((upload) => upload === 'upload_account_data')) {
@@ -142,19 +141,28 @@ async function upload(
   const { missing = [], upload_signatures } = result
   const deviceKeys = missingDeviceKeys(result)
   if (deviceKeys) await homeserver.uploadDeviceKeys(owner, deviceKeys)
-  const accountData = missing.includes('upload_account_data') ? (result.upload_account_data ?? []) : []
-  await writeSecretStorage(homeserver, owner, accountData, before.accountData ?? {})
-  if (missing.includes('upload_keys')) await uploadIdentity(homeserver, owner, result, accountData, before)
+  if (result.status === 'created') await escrow(homeserver, owner, result, before.accountData)
+  if (missing.includes('upload_keys')) await uploadIdentity(homeserver, owner, result, before)
   if (missing.includes('upload_signatures') && !deviceKeys) {
     await homeserver.uploadSignatures(owner, upload_signatures)
   }
 }
 
+/** Puts into the secret storage what it lacks of the identity. */
+async function escrow(
+  homeserver: Homeserver,
+  owner: Owner,
+  { missing, upload_account_data = [] }: CrossSigningBootstrap,
+  present: AccountData = {},
+): Promise<void> {
+  if (!missing?.includes('upload_account_data')) return
+  await writeSecretStorage(homeserver, owner, upload_account_data, present)
+}
+
 async function uploadIdentity(
   homeserver: Homeserver,
   owner: Owner,
-  { upload_keys }: CrossSigningBootstrap,
-  escrowed: AccountDataUpload[],
+  { upload_keys, upload_account_data = [] }: CrossSigningBootstrap,
   { serverKeys, accountData = {}, mayReplace }: Before,
 ): Promise<void> {
   const isReplacement = servesOther(serverKeys.master_keys?.[owner.userId], upload_keys.master_key)
@@ -166,11 +174,15 @@ async function uploadIdentity(
     const what = `the homeserver has got another identity of ${owner.userId} since it was asked. It was not replaced`
     throw new NotPublishedError('OTHER_IDENTITY', what, [])
   }
+  const attempt = { isUnknown: false }
   try {
-    await homeserver.uploadIdentity(owner, upload_keys, isReplacement, checkAgain)
+    await homeserver.uploadIdentity(owner, upload_keys, isReplacement, checkAgain, attempt)
   } catch (error) {
     // The homeserver keeps the identity that it has. So must the secret storage.
-    if (isReplacement && isRefused(error)) await takeBack(homeserver, owner, escrowed, accountData)
+    if (isReplacement && !attempt.isUnknown) {
+      // Also after an abort.
+      await takeBack(homeserver, { ...owner, signal: undefined }, upload_account_data, accountData)
+    }
     throw error
   }
 }

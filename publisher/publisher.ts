@@ -73,13 +73,14 @@ export class CrossSigningPublisher {
    * homeserver serves both, proved by a query. The store is closed, and the user's own `OlmMachine` may
    * open it. The user must be registered. The device is made if it does not exist.
    *
-   * The homeserver is asked first. If all is published already, this is the only request. Calling again is
+   * The homeserver is asked first. If all is published already, this is the only request, unless there is a
+   * `recoverySecret`. Calling again is
    * always safe, also after a crash between any two requests. Without `reset`, the identity that the
    * homeserver has is never replaced (`IDENTITY_CONFLICT`).
    *
    * With a `recoverySecret`, the private keys are put into the user's secret storage before the identity is
    * published. If the store is lost, a call with a new device ID and an empty folder brings the identity back
-   * (`restored`). To find out takes five requests more.
+   * (`restored`). To find out takes five requests more, and one for each further key of the secret storage.
    *
    * On a homeserver that does not read `device_id` in the query (Synapse before 1.141), the device keys are
    * uploaded with the token of a login.

@@ -4,7 +4,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { AccountDataUpload } from 'rust-crypto-helper'
 import { isObject, type JsonObject } from './answer'
-import { MatrixRequestError, UserInteractiveAuthError } from './errors'
 import type { Homeserver, Owner } from './homeserver'
 
 /** Contents by type. A type that the user does not have is absent. */
@@ -58,13 +57,6 @@ export async function takeBack(
   const contents = uploads.flatMap(({ type }) => (before[type] ? [{ type, content: before[type] }] : []))
   const present = Object.fromEntries(uploads.map(({ type, content }) => [type, content as JsonObject]))
   await writeSecretStorage(homeserver, owner, contents, present)
-}
-
-/** Whether an upload was not done for certain. After a cut connection nobody knows. */
-export function isRefused(error: unknown): boolean {
-  if (!(error instanceof MatrixRequestError)) return false
-  const { status } = error
-  return error instanceof UserInteractiveAuthError || (status !== undefined && status >= 400 && status < 500)
 }
 
 /** Compares JSON. Objects of the addon have another prototype in some contexts, such as Jest's. */

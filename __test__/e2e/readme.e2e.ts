@@ -29,7 +29,7 @@ test.each([
     const child = start(
       newerNode(),
       ['--no-warnings', script],
-      { AS_TOKEN, RECOVERY_SECRET: 'of the README, long enough to be taken' },
+      { AS_TOKEN, RUST_CRYPTO_HELPER_RECOVERY_SECRET: 'of the README, long enough to be taken' },
       { cwd: folder },
     )
     expect(await finish(child)).toMatchObject({ code: 0, stderr: '' })

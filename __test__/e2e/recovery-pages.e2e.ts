@@ -111,7 +111,7 @@ describe.each(TESTED)('docs/rotating-a-device.md, on Synapse %s', (version) => {
       await client.verifyUser(userId)
 
       const withoutSecret = project.run('rotate.js', { env: { AS_TOKEN } })
-      await expect(withoutSecret).rejects.toThrow('IDENTITY_CONFLICT')
+      await expect(withoutSecret).rejects.toThrow('RUST_CRYPTO_HELPER_RECOVERY_SECRET is not set')
       expect(verifyPublished(userId, OLD, await synapse.queryKeys(userId))).toMatchObject({ verified: true })
 
       proxy.seen.length = 0
