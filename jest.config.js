@@ -9,6 +9,7 @@ module.exports = {
     '^rust-crypto-helper$': '<rootDir>/index.js',
     '^rust-crypto-helper/publisher$': '<rootDir>/publisher/index.ts',
   },
+  setupFiles: ['<rootDir>/__test__/support/seed.ts'],
   // Many stores are made and killed here; what is slow is the disk of a busy machine.
   testTimeout: 120_000,
 }

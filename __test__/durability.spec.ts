@@ -28,10 +28,10 @@ import { place, type SdkStore, sdkStore } from './support/sdk-stores'
 import { canonicalJson } from './support/signatures'
 import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 import { type Call, cannotTrace, type Operation, record, type Recording, startTraced } from './support/strace'
+import { SEED } from './support/seed'
 
 /** The number of random power cuts after each step of a call. POWER_CUTS=100 is the full size. */
 const POWER_CUTS = Number(process.env.POWER_CUTS ?? 4)
-const SEED = Number(process.env.SEED ?? Date.now())
 const AT_ONCE = 16
 // The states that a power cut leaves need no disk. They are kept in memory if the system has a folder there.
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()

@@ -8,6 +8,7 @@ import { mutate } from './support/mutants'
 import { Ghost } from './support/published'
 import { generator, pick } from './support/random'
 import { DEVICE_ID } from './support/stores'
+import { SEED } from './support/seed'
 
 const MUTANTS = 10_000
 /** A client judges so many answers. Then another one follows, which knows nobody. */
@@ -191,8 +192,7 @@ function mutateText(text: string, random: () => number): Answer {
 }
 
 test(`${MUTANTS.toLocaleString('en')} mutants: the two differ for good reasons only`, async () => {
-  const seed = Number(process.env.SEED ?? Date.now())
-  const random = generator(seed)
+  const random = generator(SEED)
   const texts = Array.from({ length: BATCH }, () => {
     const user = randomUser(random)
     const [ghost, other] = [new Ghost(user), new Ghost(user)]
@@ -202,7 +202,7 @@ test(`${MUTANTS.toLocaleString('en')} mutants: the two differ for good reasons o
   const counts: Record<string, number> = {}
   for (let made = 0; made < MUTANTS; made += BATCH) {
     const cases = texts.map(({ user, text, otherText }, n): Case => {
-      const name = `mutant ${made + n} of seed ${seed}`
+      const name = `mutant ${made + n} of seed ${SEED}`
       if (random() < 0.3) return { name, user, answer: mutateText(text, random) }
       const [mutant, others] = [JSON.parse(text) as Answer, JSON.parse(otherText) as Answer]
       for (let times = 1 + Math.floor(random() * 3); times > 0; times--) mutate(mutant, others, random)
@@ -214,7 +214,7 @@ test(`${MUTANTS.toLocaleString('en')} mutants: the two differ for good reasons o
       counts[what] = (counts[what] ?? 0) + 1
     }
   }
-  process.stdout.write(`mutants of seed ${seed}: ${JSON.stringify(counts, undefined, 1)}\n`)
+  process.stdout.write(`mutants of seed ${SEED}: ${JSON.stringify(counts, undefined, 1)}\n`)
   expect(counts.verified).toBeGreaterThan(MUTANTS / 10)
   for (const problem of [
     'BAD_SIGNATURE',

@@ -11,6 +11,7 @@ import { ROOT, runScript } from './support/processes'
 import { argumentsLike, generator } from './support/random'
 import { onlyKey } from './support/signatures'
 import { DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
+import { SEED } from './support/seed'
 
 const MUTANTS = 100_000
 const OTHER_USER = '@other:example.org'
@@ -462,8 +463,7 @@ function outcomeOf(...args: unknown[]): string {
 const MALFORMED = ['INVALID_ARGUMENT', 'NO_DEVICE', 'NO_MASTER_KEY', 'NO_SELF_SIGNING_KEY']
 
 test(`${MUTANTS.toLocaleString('en')} mutated answers: verified only if the signatures are right`, () => {
-  const seed = Number(process.env.SEED ?? Date.now())
-  const random = generator(seed)
+  const random = generator(SEED)
   const [ghost, other] = [new Ghost(), new Ghost()]
   ghost.device.unsigned = { device_display_name: 'Ghost' }
   const [text, otherText] = [JSON.stringify(ghost.answer()), JSON.stringify(other.answer())]
@@ -487,13 +487,13 @@ test(`${MUTANTS.toLocaleString('en')} mutated answers: verified only if the sign
       key !== undefined && MALFORMED.includes(outcome) && (isList || uncovered(answer) !== untouched)
     if (!verified && !refused && !malformed) {
       throw new Error(
-        `${outcome} for ${key ?? 'no'} key with seed ${seed}, mutant ${n}: ${JSON.stringify(answer)}`,
+        `${outcome} for ${key ?? 'no'} key with seed ${SEED}, mutant ${n}: ${JSON.stringify(answer)}`,
       )
     }
     const kind = verified ? 'verified' : malformed ? 'malformed' : outcome
     counts[kind] = (counts[kind] ?? 0) + 1
   }
-  process.stdout.write(`mutated answers, seed ${seed}: ${JSON.stringify(counts)}\n`)
+  process.stdout.write(`mutated answers, seed ${SEED}: ${JSON.stringify(counts)}\n`)
   for (const kind of ['verified', 'INVALID_ARGUMENT', ...PROBLEMS]) expect(counts[kind]).toBeGreaterThan(100)
 }, 600_000)
 
