@@ -1,10 +1,14 @@
 // Promise: thousands of ghosts are published and checked with few requests. A ghost that fails stops no other.
 
+import { getEventListeners } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { bootstrapCrossSigning } from 'rust-crypto-helper'
 import { CrossSigningPublisher, type Ghost, type Outcome } from 'rust-crypto-helper/publisher'
-import { AS_TOKEN, Homeserver } from './support/homeserver'
+import { hostClient } from './support/host-client'
+import { type Answer, AS_TOKEN, Homeserver } from './support/homeserver'
 import { DEVICE_ID, temporaryFolder } from './support/stores'
 
 let homeserver: Homeserver
@@ -96,6 +100,61 @@ describe('publishAll', () => {
     expect((await collect(publisher.publishAll(ghosts))).filter(published)).toHaveLength(8)
   })
 
+  test('a refused query becomes at most four at once about single ghosts', async () => {
+    const ghosts = newGhosts(12)
+    let [now, most] = [0, 0]
+    const client = hostClient(homeserver.url, AS_TOKEN)
+    const host = new CrossSigningPublisher({
+      request: async (method, path, query, body) => {
+        const { device_keys } = body as { device_keys: object }
+        if (Object.keys(device_keys).length > 1) {
+          // A client may reject with anything.
+          // eslint-disable-next-line @typescript-eslint/only-throw-error
+          throw { statusCode: 403, body: { errcode: 'M_FORBIDDEN', error: 'one of them' } }
+        }
+        most = Math.max(most, ++now)
+        await sleep(5)
+        return client(method, path, query, body).finally(() => now--)
+      },
+    })
+    expect(await collect(host.check(ghosts))).toHaveLength(12)
+    expect(homeserver.requests()).toHaveLength(12)
+    expect(most).toBe(4)
+  })
+
+  test.each(['publishAll', 'check'] as const)('%s with a wrong token sends one request', async (how) => {
+    const wrong = new CrossSigningPublisher({ homeserverUrl: homeserver.url, asToken: 'wrong' })
+    const ghosts = newGhosts(20)
+    const outcomes = await collect<unknown>(wrong[how](ghosts)).catch((error: unknown) => error)
+    expect(homeserver.requests()).toEqual(['POST keys/query'])
+    const denied = { errcode: 'M_UNKNOWN_TOKEN' }
+    if (how === 'check') expect(outcomes).toMatchObject(denied)
+    else
+      expect(outcomes).toEqual(
+        ghosts.map((ghost) => ({ ghost, error: expect.objectContaining(denied) as Error })),
+      )
+  })
+
+  test('asks alone, and once, about a ghost that the answer for many leaves out', async () => {
+    const ghosts = newGhosts(3)
+    await collect(publisher.publishAll(ghosts))
+    homeserver.requests()
+    const without = (answer: Answer): Answer => {
+      const body = structuredClone(answer.body) as { device_keys: Record<string, unknown> }
+      Reflect.deleteProperty(body.device_keys, ghosts[1]!.userId)
+      return { ...answer, body }
+    }
+    homeserver.next('keys/query', without)
+    expect(await verified(ghosts)).toBe(3)
+    expect(homeserver.requests()).toHaveLength(2)
+    // What is answered about one alone, or refused, fails no other.
+    for (const alone of [without, { status: 403, body: { errcode: 'M_FORBIDDEN', error: 'no' } }]) {
+      homeserver.next('keys/query', without, alone)
+      expect(await verified(ghosts)).toBe(2)
+      expect(homeserver.requests()).toHaveLength(2)
+    }
+  })
+
   test('takes a ghost from its source only when it can begin', async () => {
     const ghosts = newGhosts(30)
     let [taken, done, most] = [0, 0, 0]
@@ -169,6 +228,93 @@ describe('publishAll', () => {
     }
     for await (const _ of publisher.publishAll(source(), { concurrency: 2 })) break
     expect(isEnded).toBe(true)
+  })
+
+  test('an abort does not wait for a source that waits, nor for its end', async () => {
+    const [ghost] = newGhosts(1)
+    const controller = new AbortController()
+    async function* source() {
+      try {
+        yield ghost!
+        await new Promise<never>(() => undefined)
+      } finally {
+        await new Promise<never>(() => undefined)
+      }
+    }
+    const outcomes: Outcome[] = []
+    const run = async () => {
+      for await (const outcome of publisher.publishAll(source(), { signal: controller.signal })) {
+        outcomes.push(outcome)
+        setTimeout(() => {
+          controller.abort(new Error('enough'))
+        }, 20)
+      }
+    }
+    await expect(run()).rejects.toThrow('enough')
+    expect(outcomes.filter(published)).toHaveLength(1)
+    expect(getEventListeners(controller.signal, 'abort')).toEqual([])
+  })
+
+  test('a consumer that leaves does not wait for a source that waits', async () => {
+    const [ghost] = newGhosts(1)
+    async function* source() {
+      yield ghost!
+      await sleep(300)
+      throw new Error('too late')
+    }
+    for await (const _ of publisher.publishAll(source())) break
+    for await (const _ of publisher.check(source())) break
+    // Nobody is left to hear the error, and it crashes nothing.
+    await sleep(400)
+  })
+
+  test('an error at the end of the source does not hide the reason of the signal', async () => {
+    const ghosts = newGhosts(3)
+    const controller = new AbortController()
+    const source: Iterable<Ghost> = {
+      [Symbol.iterator]: () => {
+        const iterator = ghosts.values()
+        return {
+          next: () => iterator.next(),
+          return: () => {
+            throw new Error('from the source')
+          },
+        }
+      },
+    }
+    const run = async (signal?: AbortSignal) => {
+      for await (const _ of publisher.publishAll(source, { concurrency: 1, signal })) {
+        if (!signal) break
+        controller.abort(new Error('enough'))
+      }
+    }
+    await expect(run(controller.signal)).rejects.toThrow('enough')
+    await expect(run()).rejects.toThrow('from the source')
+  })
+
+  test('ghosts that are done leave nothing in the memory, while another one is at work', async () => {
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    const heap = () => {
+      gc()
+      return process.memoryUsage().heapUsed
+    }
+    const count = 20_000
+    let release: (answer: object) => void = () => undefined
+    const answer = new Promise<object>((resolve) => (release = resolve))
+    const stuck = new CrossSigningPublisher({ request: () => answer })
+    function* source(): Generator<Ghost> {
+      yield newGhosts(1)[0]!
+      for (let n = 0; n < count; n++) yield { userId: 'wrong', deviceId: DEVICE_ID, storePath: folder }
+    }
+    const outcomes = stuck.publishAll(source(), { signal: new AbortController().signal })
+    await outcomes.next()
+    const before = heap()
+    for (let n = 1; n < count; n++) await outcomes.next()
+    expect(heap() - before).toBeLessThan(5_000_000)
+    release({})
+    expect(await outcomes.next()).toMatchObject({ value: { ghost: { userId: '@_ghost_0:example.org' } } })
+    expect((await outcomes.next()).done).toBe(true)
   })
 
   test('an error of the source ends the run with that error, after what was at work', async () => {

@@ -1,6 +1,17 @@
 // What a homeserver, or a proxy in front of it, answered. It need not be JSON, and nothing in it is believed.
 
 const LONGEST_QUOTE = 300
+/** Of a longer text, the rest is not even read. */
+const LONGEST_READ = 4 * LONGEST_QUOTE
+
+/** What looks like a token that nobody knows: in a header, in a URL, in JSON. */
+const TOKENS: [RegExp, string][] = [
+  [/\b(Bearer\s+|Bearer%20)[\w\-.~+/=%]{6,}/gi, '$1(a token)'],
+  [
+    /\b((?:access|as|id|login|refresh)_?token(?:\\*["'])?\s*(?:[=:]|%3D)\s*(?:\\*["'])?)[^\s"'&\\<>,}]+/gi,
+    '$1(a token)',
+  ],
+]
 
 export type JsonObject = Record<string, unknown>
 
@@ -8,9 +19,15 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Replaces what looks like a token. */
+export function withoutTokens(text: string): string {
+  return TOKENS.reduce((rest, [pattern, replacement]) => rest.replace(pattern, replacement), text)
+}
+
 /** Makes one short line of a text. */
 export function clip(text: string): string {
-  const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ').trim()
+  const read = text.slice(0, LONGEST_READ).replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
+  const line = withoutTokens(read).trim()
   return line.length > LONGEST_QUOTE ? `${line.slice(0, LONGEST_QUOTE)}...` : line
 }
 
@@ -25,6 +42,14 @@ export function textOf(value: unknown): string {
   }
 }
 
+/** What is known of an answer beside its status and its body. */
+export interface AnswerDetails {
+  retryAfter?: string | undefined
+  location?: string | undefined
+  /** The body may have a token in it: it must not be quoted. */
+  isSecret?: boolean
+}
+
 export class Answer {
   readonly status: number
   /** The body: the JSON value, or the text if it is not JSON. */
@@ -32,16 +57,14 @@ export class Answer {
   /** The values of `Retry-After` and `Location`. */
   readonly retryAfter: string | undefined
   readonly location: string | undefined
+  readonly #isSecret: boolean
 
-  constructor(
-    status: number,
-    body: unknown,
-    headers: { retryAfter?: string | undefined; location?: string | undefined } = {},
-  ) {
+  constructor(status: number, body: unknown, { retryAfter, location, isSecret = false }: AnswerDetails = {}) {
     this.status = status
     this.body = body
-    this.retryAfter = headers.retryAfter
-    this.location = headers.location
+    this.retryAfter = retryAfter
+    this.location = location
+    this.#isSecret = isSecret
   }
 
   get isSuccess(): boolean {
@@ -66,6 +89,7 @@ export class Answer {
     }
     const error = this.get('error') ?? this.get('message')
     if (this.errcode !== undefined) return `${this.status} ${this.errcode}: ${clip(textOf(error))}`
+    if (this.#isSecret) return `${this.status}, no Matrix error. The body may have a token and is not shown`
     const said = clip(textOf(this.body))
     return said ? `${this.status}, no Matrix error but ${said}` : `${this.status} with an empty body`
   }

@@ -1,15 +1,16 @@
 // Sends requests until they are answered for good.
 
+import { onAbort } from './abort'
 import { Answer, isObject, type JsonObject } from './answer'
-import { MatrixRequestError } from './errors'
+import { MatrixRequestError, NoAnswer } from './errors'
 import { isPassing, pause, waitBefore } from './retry'
-import { NoAnswer, type Request, type Transport } from './transport'
+import type { Request, Transport } from './transport'
 
 export class Client {
   readonly #transport: Transport
   readonly #timeout: number
   readonly #maxRetries: number
-  /** No request is sent before this time. A 429 is about all requests. */
+  /** No request is sent before this time, on the clock that nobody sets. A 429 is about all requests. */
   #resumeAt = 0
 
   constructor(transport: Transport, { timeout, maxRetries }: { timeout: number; maxRetries: number }) {
@@ -38,12 +39,12 @@ export class Client {
       const outcome = await this.#once(request, signal)
       const answer = outcome instanceof Answer ? outcome : undefined
       if (answer && !isPassing(answer)) return answer
+      const wait = waitBefore(retry, answer)
+      if (answer?.status === 429) this.#resumeAt = Math.max(this.#resumeAt, performance.now() + wait)
       if (retry >= this.#maxRetries) {
         if (outcome instanceof NoAnswer) throw outcome
         return outcome
       }
-      const wait = waitBefore(retry, answer)
-      if (answer?.status === 429) this.#resumeAt = Date.now() + wait
       await pause(wait, signal)
       await beforeRetry?.()
     }
@@ -51,16 +52,25 @@ export class Client {
 
   async #once(request: Request, signal: AbortSignal | undefined): Promise<Answer | NoAnswer> {
     signal?.throwIfAborted()
-    while (this.#resumeAt > Date.now()) await pause(this.#resumeAt - Date.now(), signal)
-    const timeout = AbortSignal.timeout(this.#timeout)
+    while (this.#resumeAt > performance.now()) await pause(this.#resumeAt - performance.now(), signal)
+    const controller = new AbortController()
+    const off = onAbort(signal, () => {
+      controller.abort(signal?.reason)
+    })
+    // Unlike `AbortSignal.timeout`, this timer keeps the process alive while an answer is awaited.
+    const timer = setTimeout(() => {
+      controller.abort()
+    }, this.#timeout)
     try {
-      return await this.#transport(request, signal ? AbortSignal.any([signal, timeout]) : timeout)
+      return await this.#transport(request, controller.signal)
     } catch (error) {
       signal?.throwIfAborted()
-      if (timeout.aborted)
-        return new NoAnswer(request, `no answer within ${this.#timeout} ms`, { cause: error })
+      if (controller.signal.aborted) return new NoAnswer(request, `no answer within ${this.#timeout} ms`, {})
       if (error instanceof NoAnswer) return error
       throw error
+    } finally {
+      clearTimeout(timer)
+      off()
     }
   }
 }

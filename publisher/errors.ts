@@ -1,5 +1,6 @@
+import { types } from 'node:util'
 import type { BootstrapWarning, VerificationProblem } from 'rust-crypto-helper'
-import type { Answer } from './answer'
+import { type Answer, clip } from './answer'
 
 /** A request failed: the homeserver refused it, gave no answer, or did not do all of it (`failures`). */
 export class MatrixRequestError extends Error {
@@ -33,6 +34,9 @@ export class MatrixRequestError extends Error {
     return new MatrixRequestError(request, `${answer.describe()}${hint && `. ${hint}`}`, answer)
   }
 }
+
+/** The connection failed or was cut, or the time was over. The same request may succeed a moment later. */
+export class NoAnswer extends MatrixRequestError {}
 
 /** One way through the interactive authentication: stages to complete, in order. */
 export interface UserInteractiveAuthFlow {
@@ -88,4 +92,12 @@ export class NotPublishedError extends Error {
     this.problem = problem
     this.warnings = warnings
   }
+}
+
+/** What was thrown, as an error. A caller's function may throw anything. */
+export function asError(thrown: unknown): Error {
+  // An error of another context, such as Jest's, is no instance of the `Error` here.
+  if (!types.isProxy(thrown) && (thrown instanceof Error || types.isNativeError(thrown))) return thrown
+  const what = typeof thrown === 'string' ? `: ${clip(thrown)}` : ''
+  return new Error(`a function of the caller threw what is no error${what}`, { cause: thrown })
 }

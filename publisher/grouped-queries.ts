@@ -1,29 +1,58 @@
 // One keys/query for many users who are asked about at nearly the same time.
 
 import type { KeysQueryAnswer } from 'rust-crypto-helper'
+import { isObject } from './answer'
 import { MatrixRequestError } from './errors'
 
 /** The most users in one query. */
 export const GROUP_SIZE = 100
 /** How long the first one waits for others, in milliseconds. */
 export const PATIENCE = 50
+/** How many users of one group are asked about alone at the same time. */
+const ALONE_AT_ONCE = 4
 
 /** Asks about users. */
 export type Ask = (users: string[]) => Promise<KeysQueryAnswer>
 
-/** Asks about users at once. Returns an answer for each, in order. */
+/**
+ * Asks about users at once. Returns an answer for each, in order. If the homeserver refuses the query, or its answer
+ * lacks a user, it is asked about users alone.
+ */
 export function askTogether(ask: Ask, userIds: string[]): Promise<KeysQueryAnswer>[] {
   const users = [...new Set(userIds)]
-  const answer = ask(users)
-  return userIds.map((userId) =>
-    answer.catch((error: unknown) => {
-      // One user that the homeserver does not like must not fail the others.
-      const isRefused =
-        error instanceof MatrixRequestError && error.status !== undefined && error.status < 500
-      if (users.length === 1 || !isRefused || error.status === 429) throw error
-      return ask([userId])
-    }),
-  )
+  const together = ask(users)
+  if (users.length === 1) return userIds.map(() => together)
+
+  const turns = Array.from({ length: ALONE_AT_ONCE }, () => Promise.resolve<unknown>(undefined))
+  let count = 0
+  const alone = (userId: string) => {
+    const turn = count++ % ALONE_AT_ONCE
+    const answer = turns[turn]!.then(() => ask([userId]))
+    turns[turn] = answer.catch(() => undefined)
+    return answer
+  }
+  const about = async (userId: string) => {
+    const answer = await together.catch(undefinedIfAboutUsers)
+    if (!answer) return alone(userId)
+    return lacks(answer, userId) ? ((await alone(userId).catch(undefinedIfAboutUsers)) ?? answer) : answer
+  }
+  const answers = new Map(users.map((userId) => [userId, about(userId)]))
+  return userIds.map((userId) => answers.get(userId)!)
+}
+
+/** One of the users may be the reason of these errors. A wrong token, for example, is wrong for each of them. */
+function undefinedIfAboutUsers(error: unknown): undefined {
+  const isAboutUsers =
+    error instanceof MatrixRequestError &&
+    error.errcode !== undefined &&
+    [400, 403, 413].includes(error.status ?? 0)
+  if (!isAboutUsers) throw error
+}
+
+/** Whether an answer leaves a user out. */
+function lacks(answer: KeysQueryAnswer, userId: string): boolean {
+  const deviceKeys: unknown = answer.device_keys
+  return isObject(deviceKeys) && !Object.hasOwn(deviceKeys, userId)
 }
 
 interface Waiting {

@@ -1,27 +1,104 @@
 // Work on many items, of which a bounded number is in progress.
 
+import { onAbort } from './abort'
+
 export type Source<T> = Iterable<T> | AsyncIterable<T>
 
-function iterate<T>(source: Source<T>): AsyncIterator<T> | Iterator<T> {
-  return Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
-}
+/**
+ * What is ready, in order. It has one reader. A `Promise.race` in its place would leave something behind on every
+ * promise that is not ready, at every turn.
+ */
+class Queue<T> {
+  readonly #ready: T[] = []
+  #wake: (() => void) | undefined
 
-/** What a source threw instead of an item. */
-class SourceError {
-  readonly cause: unknown
+  push(item: T): void {
+    this.#ready.push(item)
+    this.wake()
+  }
 
-  constructor(cause: unknown) {
-    this.cause = cause
+  /** The reader goes on, with or without an item. */
+  wake(): void {
+    this.#wake?.()
+  }
+
+  /** The next item. `undefined`: the reader was woken without one, or the patience, in milliseconds, is over. */
+  async shift(patience?: number): Promise<T | undefined> {
+    let timer: NodeJS.Timeout | undefined
+    if (this.#ready.length === 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        if (patience !== undefined) timer = setTimeout(resolve, patience)
+      })
+      clearTimeout(timer)
+      this.#wake = undefined
+    }
+    return this.#ready.shift()
   }
 }
 
-type Taken<T> = IteratorResult<T> | SourceError
+/** An item of a source. */
+class Item<T> {
+  readonly value: T
 
-async function take<T>(iterator: AsyncIterator<T> | Iterator<T>): Promise<Taken<T>> {
-  try {
-    return await iterator.next()
-  } catch (error) {
-    return new SourceError(error)
+  constructor(value: T) {
+    this.value = value
+  }
+}
+
+/** The source has no more items, or has thrown an error in place of one. */
+class End {
+  readonly failure: { cause: unknown } | undefined
+
+  constructor(failure?: { cause: unknown }) {
+    this.failure = failure
+  }
+}
+
+/** Takes items from a source, one at a time. */
+class Taker<T> {
+  readonly #iterator: AsyncIterator<T> | Iterator<T>
+  readonly #onTaken: (taken: Item<T> | End) => void
+  #isBusy = false
+  #hasEnded = false
+
+  constructor(source: Source<T>, onTaken: (taken: Item<T> | End) => void) {
+    this.#iterator =
+      Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+    this.#onTaken = onTaken
+  }
+
+  /** Begins to take an item. */
+  take(): void {
+    this.#isBusy = true
+    void this.#next().then((taken) => {
+      this.#isBusy = false
+      this.#hasEnded = taken instanceof End
+      this.#onTaken(taken)
+    })
+  }
+
+  async #next(): Promise<Item<T> | End> {
+    try {
+      const result = await this.#iterator.next()
+      return result.done ? new End() : new Item(result.value)
+    } catch (cause) {
+      return new End({ cause })
+    }
+  }
+
+  /**
+   * Tells the source that nothing more is taken. Neither an abort nor a consumer that leaves waits for a source
+   * that waits itself: it ends when it has its next item.
+   */
+  async close(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#hasEnded) return
+    const isLeft = this.#isBusy || signal?.aborted
+    const end = async () => {
+      await this.#iterator.return?.()
+    }
+    if (isLeft) end().catch(() => undefined)
+    else await end()
   }
 }
 
@@ -36,109 +113,86 @@ export async function* inParallel<T, R>(
   work: (item: T) => Promise<R>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<R, void, undefined> {
-  const iterator = iterate(source)
-  const running = new Set<Promise<() => R>>()
-  const aborted = whenAborted(signal)
-  let next: Promise<Taken<T> | undefined> | undefined
-  let failure: SourceError | undefined
-  let isOver = false
+  const queue = new Queue<Item<T> | End | { result: R }>()
+  const taker = new Taker(source, (taken) => {
+    queue.push(taken)
+  })
+  let isTaking = false
+  let running = 0
+  let end: End | undefined
+  const off = onAbort(signal, () => {
+    queue.wake()
+  })
   try {
     for (;;) {
-      if (signal?.aborted) isOver = true
-      if (!isOver && running.size < concurrency) {
-        next ??= Promise.race([take(iterator), aborted])
+      const isOver = end !== undefined || signal?.aborted === true
+      if (isOver && running === 0) break
+      if (!isOver && !isTaking && running < concurrency) {
+        isTaking = true
+        taker.take()
       }
-      if (isOver && running.size === 0) break
-      const ready = await Promise.race<Taken<T> | undefined | (() => R)>([
-        ...running,
-        ...(next && !isOver ? [next] : []),
-      ])
-      if (typeof ready === 'function') {
-        yield ready()
-        continue
+      const next = await queue.shift()
+      if (next instanceof Item) isTaking = false
+      if (next instanceof End) end = next
+      else if (next instanceof Item) {
+        if (signal?.aborted) continue
+        running++
+        void work(next.value).then((result) => {
+          queue.push({ result })
+        })
+      } else if (next) {
+        running--
+        yield next.result
       }
-      next = undefined
-      if (ready instanceof SourceError) failure = ready
-      if (!ready || ready instanceof SourceError || ready.done) {
-        isOver = true
-        continue
-      }
-      const item: Promise<() => R> = work(ready.value).then((result) => () => {
-        running.delete(item)
-        return result
-      })
-      running.add(item)
     }
-    signal?.throwIfAborted()
-    if (failure) throw failure.cause
   } finally {
+    off()
     // The consumer may leave early. What is in progress is not left behind.
-    await Promise.allSettled(running)
-    if (!isOver || signal?.aborted) await iterator.return?.()
+    while (running > 0) {
+      const next = await queue.shift()
+      if (next && 'result' in next) running--
+    }
+    await taker.close(signal)
   }
+  signal?.throwIfAborted()
+  if (end?.failure) throw end.failure.cause
 }
 
-function whenAborted(signal: AbortSignal | undefined): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal?.aborted) resolve(undefined)
-    signal?.addEventListener(
-      'abort',
-      () => {
-        resolve(undefined)
-      },
-      { once: true },
-    )
-  })
-}
-
-/** Groups the items of a source. A group is not held back while the source is slow. */
+/**
+ * Groups the items of a source. A group is not held back while the source is slow. When the signal aborts, its
+ * reason is thrown.
+ */
 export async function* inGroups<T>(
   source: Source<T>,
   size: number,
   patience: number,
+  signal?: AbortSignal,
 ): AsyncGenerator<T[], void, undefined> {
-  const iterator = iterate(source)
-  let isOver = false
-  const take = () => {
-    const next = Promise.resolve(iterator.next())
-    // A failure is reported when its turn comes, after the group before it.
-    next.catch(() => undefined)
-    return next
-  }
-  let next = take()
-  try {
-    for (;;) {
-      const group: T[] = []
-      let result: IteratorResult<T> | undefined = await next
-      while (result && !result.done) {
-        group.push(result.value)
-        next = take()
-        result = group.length < size ? await soon(next, patience) : undefined
-      }
-      if (group.length > 0) yield group
-      if (result?.done) {
-        isOver = true
-        return
-      }
-    }
-  } catch (error) {
-    isOver = true
-    throw error
-  } finally {
-    if (!isOver) await iterator.return?.()
-  }
-}
-
-async function soon<T>(promise: Promise<T>, patience: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => {
-      resolve(undefined)
-    }, patience)
+  const queue = new Queue<Item<T> | End>()
+  const taker = new Taker(source, (taken) => {
+    queue.push(taken)
+  })
+  let end: End | undefined
+  const off = onAbort(signal, () => {
+    queue.wake()
   })
   try {
-    return await Promise.race([promise.catch(() => undefined), late])
+    if (!signal?.aborted) taker.take()
+    while (!end && !signal?.aborted) {
+      const group: T[] = []
+      let next = await queue.shift()
+      while (next instanceof Item && !signal?.aborted) {
+        group.push(next.value)
+        taker.take()
+        next = group.length < size ? await queue.shift(patience) : undefined
+      }
+      if (next instanceof End) end = next
+      if (group.length > 0 && !signal?.aborted) yield group
+    }
   } finally {
-    clearTimeout(timer)
+    off()
+    await taker.close(signal)
   }
+  signal?.throwIfAborted()
+  if (end?.failure) throw end.failure.cause
 }

@@ -1,6 +1,6 @@
 // How long to wait before a request is sent again.
 
-import { setTimeout as sleep } from 'node:timers/promises'
+import { orAborted } from './abort'
 import type { Answer } from './answer'
 
 /** Too many requests, and what proxies answer while a homeserver restarts. */
@@ -24,11 +24,15 @@ export function waitBefore(retry: number, answer: Answer | undefined): number {
   return Math.min(random, LONGEST_WAIT)
 }
 
-/** `Retry-After` has seconds or a date. */
+/** `Retry-After` has seconds or an HTTP date. Everything else counts as absent. */
 function headerWait(value: string | undefined): number | undefined {
   if (value === undefined) return undefined
   if (/^\s*\d+(\.\d+)?\s*$/.test(value)) return Number(value) * 1000
-  const date = Date.parse(value)
+  // `Date.parse` makes a date of almost everything, such as "5 7".
+  if (!/^\s*(Mon|Tues?|Wed(nes)?|Thu(rs)?|Fri|Sat(ur)?|Sun)(day)?,?\s.*\d\d:\d\d:\d\d\b/.test(value))
+    return undefined
+  // One of the three forms of a date has no time zone.
+  const date = Date.parse(value.includes('GMT') ? value : `${value} GMT`)
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
 }
 
@@ -40,10 +44,13 @@ function bodyWait(value: unknown): number | undefined {
 
 /** Waits. Rejects with the reason of the signal as soon as it aborts. */
 export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds)
+  })
   try {
-    await sleep(milliseconds, undefined, signal && { signal })
-  } catch (error) {
-    signal?.throwIfAborted()
-    throw error
+    await orAborted(over, signal)
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -1,7 +1,10 @@
 // The two ways in which a request reaches the homeserver: `fetch`, or the host's own client.
 
-import { Answer, clip, isObject } from './answer'
+import { orAborted } from './abort'
+import { Answer, clip } from './answer'
 import { MatrixRequestError } from './errors'
+import { type Redact, redactAll, redactorOf } from './redaction'
+import { answerIn, failureOf, plain } from './rejection'
 
 export type Method = 'GET' | 'POST' | 'PUT'
 
@@ -19,7 +22,8 @@ export interface Request {
  * A host's own client. It sends a request to the homeserver as the user whom `query.user_id` names, and resolves with
  * the JSON of the answer. It rejects if the status is not 2xx, best with an error that has `statusCode` and `body`. A
  * status is also read from `httpStatus`, `status`, `response.statusCode` and `response.status`, a body from `data`,
- * `response.body` and `response.data`, and a wait from `retryAfterMs`.
+ * `response.body` and `response.data`, an error code from `errcode`, and a wait from `headers`, `response.headers` and
+ * `retryAfterMs`. A rejection with neither a status nor an error code is sent again if it is one of the network.
  *
  * The `doRequest` of `matrix-bot-sdk`'s client does so. Pass it in a function, since it needs its client:
  * `(method, path, query, body) => client.doRequest(method, path, query, body)`.
@@ -33,40 +37,48 @@ export type HostRequest = (
   body: object | undefined,
 ) => Promise<object>
 
-/** Sends one request once. It rejects with a `NoAnswer`, or with the reason of the signal. */
+/** Sends one request once. It rejects with a `MatrixRequestError`, or with what it likes after the signal has aborted. */
 export type Transport = (request: Request, signal: AbortSignal) => Promise<Answer>
 
-/** The connection failed or was cut, or the time was over. The same request may succeed a moment later. */
-export class NoAnswer extends MatrixRequestError {}
+/** No answer of a homeserver is longer. An answer without an end must not fill the memory. */
+const LONGEST_ANSWER = 64 * 1024 * 1024
 
 export function fetchTransport(homeserverUrl: URL, ownToken: string): Transport {
   // A homeserver may have a base path. As a base of `new URL` it would be lost.
   const base = homeserverUrl.href.replace(/[?#].*$/, '').replace(/\/+$/, '')
+  const redactOwn = redactorOf(ownToken)
   return async (request, signal) => {
-    const { method, path, query = {}, body, token = ownToken } = request
-    const search = new URLSearchParams(query).toString()
-    try {
-      const response = await fetch(`${base}${path}${search && `?${search}`}`, {
-        method,
-        headers: {
-          Authorization: `Bearer ${token}`,
-          ...(body && { 'Content-Type': 'application/json' }),
-        },
-        ...(body && { body: JSON.stringify(body) }),
-        // A redirected POST becomes a GET, and succeeds without doing anything.
-        redirect: 'manual',
-        signal,
-      })
-      // Some proxies repeat the headers of a request in their answer.
-      const text = (await response.text()).replaceAll(token, '(the token)')
-      const headers = {
-        retryAfter: response.headers.get('Retry-After') ?? undefined,
-        location: response.headers.get('Location') ?? undefined,
-      }
-      return new Answer(response.status, parse(text), headers)
-    } catch (cause) {
-      throw new NoAnswer(request, `no answer: ${reasonOf(cause)}`, { cause })
+    const { method, path, query = {}, token } = request
+    const redactOther = token === undefined ? undefined : redactorOf(token)
+    const redact: Redact = (text) => redactOwn(redactOther?.(text) ?? text)
+    const fail = (cause: unknown): never => {
+      throw failureOf(request, cause, redact)
     }
+    const search = new URLSearchParams(query).toString()
+    const body = bodyOf(request)
+    const response = await fetch(`${base}${path}${search && `?${search}`}`, {
+      method,
+      headers: {
+        Authorization: `Bearer ${token ?? ownToken}`,
+        ...(body !== undefined && { 'Content-Type': 'application/json' }),
+      },
+      ...(body !== undefined && { body }),
+      // A redirected POST becomes a GET, and succeeds without doing anything.
+      redirect: 'manual',
+      signal,
+    }).catch(fail)
+    const { status, headers } = response
+    const text = await readText(response).catch(fail)
+    if (text === undefined) {
+      const what = `${status}, but the answer is longer than ${LONGEST_ANSWER} bytes. This is not an answer of a homeserver: check its address`
+      throw new MatrixRequestError(request, what, { status })
+    }
+    const location = headers.get('Location')
+    return new Answer(status, parse(text, redact), {
+      retryAfter: headers.get('Retry-After') ?? undefined,
+      location: location === null ? undefined : redact(location),
+      isSecret: isLogin(request),
+    })
   }
 }
 
@@ -74,20 +86,24 @@ export function fetchTransport(homeserverUrl: URL, ownToken: string): Transport 
 export function hostTransport(hostRequest: HostRequest): Transport {
   return async (request, signal) => {
     const { method, path, query = {}, body } = request
+    const isSecret = isLogin(request)
     try {
       const call = Promise.resolve(hostRequest(method, path, query, body))
-      return new Answer(200, await Promise.race([call, rejectionOf(signal)]))
-    } catch (cause) {
-      const answer = readRejection(cause)
+      return new Answer(200, plain(await orAborted(call, signal)), { isSecret })
+    } catch (rejection) {
+      const answer = signal.aborted ? undefined : answerIn(rejection, { isSecret })
       if (answer) return answer
-      const what = `no answer: ${reasonOf(cause)}`
-      // What is not a failure of the network is one of the client, and is the same the next time.
-      const bare = { cause: withoutDetails(cause) }
-      throw signal.aborted || isNetworkError(cause)
-        ? new NoAnswer(request, what, bare)
-        : new MatrixRequestError(request, what, bare)
+      throw failureOf(request, rejection)
     }
   }
+}
+
+/**
+ * A text as one segment of a path. `undefined`: no path can have it. URLs resolve `.` and `..`, escaped or not, and
+ * have no bytes for half of a surrogate pair.
+ */
+export function pathSegment(text: string): string | undefined {
+  return /^\.{0,2}$/.test(text) || /\p{Surrogate}/u.test(text) ? undefined : encodeURIComponent(text)
 }
 
 /** Rejects when the signal aborts, with its reason. */
@@ -104,57 +120,37 @@ export function rejectionOf(signal: AbortSignal): Promise<never> {
   })
 }
 
-function parse(text: string): unknown {
+/** The answer to a login has a token that nobody knows yet. */
+function isLogin({ path }: Request): boolean {
+  return path.endsWith('/login')
+}
+
+/** @throws {MatrixRequestError} if the body is not JSON, as that of a caller's `auth` may be */
+function bodyOf(request: Request): string | undefined {
   try {
-    return JSON.parse(text)
+    return request.body && JSON.stringify(request.body)
+  } catch (error) {
+    throw new MatrixRequestError(request, `the body is not JSON: ${clip((error as Error).message)}`, {})
+  }
+}
+
+/** The text of an answer. `undefined`: it is too long, and the rest was not read. */
+async function readText(response: Response): Promise<string | undefined> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    length += chunk.length
+    if (length > LONGEST_ANSWER) return undefined
+    chunks.push(chunk)
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks))
+}
+
+/** The JSON value in a text, or the text if it is not JSON or nested too deeply. */
+function parse(text: string, redact: Redact): unknown {
+  try {
+    return redactAll(JSON.parse(text), redact)
   } catch {
-    return text
+    return redact(text)
   }
-}
-
-/** The answer in what a client rejects with. Clients name its parts differently. */
-function readRejection(error: unknown): Answer | undefined {
-  if (!isObject(error)) return undefined
-  const response = isObject(error.response) ? error.response : {}
-  const status = [
-    error.statusCode,
-    error.httpStatus,
-    error.status,
-    response.statusCode,
-    response.status,
-  ].find((status): status is number => typeof status === 'number')
-  if (status === undefined) return undefined
-  const { errcode, error: message } = error
-  const body = [error.body, error.data, response.body, response.data].find((body) => body !== undefined) ?? {
-    errcode,
-    error: message,
-  }
-  const wait = error.retryAfterMs
-  const retryAfter = typeof wait === 'number' ? String(wait / 1000) : undefined
-  return new Answer(status, typeof body === 'string' ? parse(body) : body, { retryAfter })
-}
-
-/** An error of a client may have the request in it, with the token. */
-function withoutDetails(error: unknown): Error {
-  const bare = new Error(reasonOf(error))
-  if (isObject(error) && typeof error.stack === 'string') bare.stack = error.stack
-  return bare
-}
-
-function isNetworkError(error: unknown): boolean {
-  const code = isObject(error)
-    ? (error.code ?? (isObject(error.cause) ? error.cause.code : undefined))
-    : undefined
-  return typeof code === 'string' && /^(E[A-Z]|UND_ERR)/.test(code) && !code.startsWith('ERR_')
-}
-
-/** The error of `fetch` says only that it failed. Its cause says why. */
-function reasonOf(error: unknown): string {
-  // In Jest and in other contexts, an error of Node.js is no instance of the `Error` there.
-  const cause = isObject(error) && error.cause !== undefined ? error.cause : error
-  // An object may have the request in it, with the token.
-  const { message, code }: { message?: unknown; code?: unknown } = isObject(cause) ? cause : {}
-  // A connection that was refused at several addresses has a code alone.
-  const known = [message, code, cause].find((part): part is string => typeof part === 'string' && part !== '')
-  return clip(known ?? 'an unknown failure')
 }
