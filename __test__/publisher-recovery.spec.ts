@@ -4,7 +4,7 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { deriveRecoveryKey } from 'rust-crypto-helper'
+import { bootstrapCrossSigning, deriveRecoveryKey } from 'rust-crypto-helper'
 import {
   CrossSigningPublisher,
   type Ghost,
@@ -115,7 +115,7 @@ describe('escrow', () => {
       ...SECRETS,
       DEFAULT_KEY,
     ])
-    const expected = [QUERY, ...READS.slice(1), KEYS, ...WRITES, IDENTITY, QUERY]
+    const expected = [QUERY, ...READS.slice(1), KEYS, QUERY, ...WRITES, ...READS, QUERY, IDENTITY, QUERY]
     expect(homeserver.requests()).toEqual(expected)
     expect(seedsOf(accountData(), published.recovery_key!)).toHaveLength(3)
     expect(servedKey()).toBe(masterKey(published))
@@ -134,7 +134,7 @@ describe('escrow', () => {
     homeserver.requests()
     const published = await publish()
     expect(published).toMatchObject({ status: 'resumed', missing: ['upload_account_data'] })
-    expect(homeserver.requests()).toEqual([QUERY, ...READS.slice(1), ...WRITES])
+    expect(homeserver.requests()).toEqual([QUERY, ...READS.slice(1), ...WRITES, ...READS, QUERY])
     expect(seedsOf(accountData(), RECOVERY_KEY)).toHaveLength(3)
     expect(masterKey(published)).toBe(masterKey(before))
   })
@@ -421,6 +421,73 @@ describe('a refused reset', () => {
       expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
     },
   )
+})
+
+describe('a secret storage that is not what was put', () => {
+  const dropped = { status: 200, body: {} }
+
+  test.each([0, 1, 2, 3, 4])(
+    'the homeserver drops the upload %i: nothing is published, and the next call completes it',
+    async (n) => {
+      let count = 0
+      homeserver.decide('account_data', () =>
+        homeserver.seen.at(-1)?.method === 'PUT' && count++ === n ? dropped : 'handled',
+      )
+      expect(await failure(publish())).toMatchObject({ problem: 'STILL_MISSING' })
+      expect(homeserver.requests()).not.toContain(IDENTITY)
+      homeserver.always('account_data', 'handled')
+      const first = await publish()
+      loseStore()
+      expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
+    },
+  )
+
+  test('another identity that appears before the escrow is not replaced, and neither is its escrow', async () => {
+    const kept = { [SECRETS[0]!]: { encrypted: { theirs: { iv: 'a', ciphertext: 'b', mac: 'c' } } } }
+    const other = await bootstrapCrossSigning(USER_ID, 'PHONE', join(folder, 'phone'))
+    homeserver.next('keys/upload', (answer) => {
+      Object.assign(homeserver.user(USER_ID).identity, structuredClone(other.upload_keys))
+      putAccountData(kept)
+      return answer
+    })
+    expect(await failure(publish())).toMatchObject({ problem: 'OTHER_IDENTITY' })
+    expect(homeserver.requests()).not.toContain(WRITE)
+    expect(accountData()).toEqual(kept)
+  })
+
+  test('a reset of which an upload to the secret storage is refused: the old identity stays there', async () => {
+    const first = await publish()
+    const before = accountData()
+    const refused = { status: 403, body: { errcode: 'M_FORBIDDEN', error: 'no' } }
+    let count = 0
+    homeserver.decide('account_data', () =>
+      homeserver.seen.at(-1)?.method === 'PUT' && count++ === 1 ? refused : 'handled',
+    )
+    const error = await failure(publish(DEVICE_ID, { reset: true }))
+    expect(error).toMatchObject({ method: 'PUT', status: 403 })
+    expect(accountData()).toEqual(before)
+    loseStore()
+    expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
+  })
+
+  test('a reset that was done without an answer, and then refused: the new identity stays there', async () => {
+    await publish()
+    homeserver.next('keys/device_signing/upload', 'lost', {
+      status: 403,
+      body: { errcode: 'M_FORBIDDEN', error: 'no' },
+    })
+    await failure(publish(DEVICE_ID, { reset: true }, newPublisher({ maxRetries: 1 })))
+    const { master_keys } = homeserver.serves(USER_ID)
+    const published = onlyKey(master_keys[USER_ID]!)[1]
+    loseStore()
+    expect(masterKey(await publish('SECOND'))).toBe(published)
+  })
+
+  test.each(['.', '..', ''])('a key with the ID %j does not exist', async (id) => {
+    putAccountData({ [SECRETS[0]!]: { encrypted: { [id]: {} } } })
+    await publish()
+    expect(seedsOf(accountData(), RECOVERY_KEY)).toHaveLength(3)
+  })
 })
 
 describe('a device that is a dead end', () => {

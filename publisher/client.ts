@@ -33,7 +33,7 @@ export class Client {
   async exchange(
     request: Request,
     signal: AbortSignal | undefined,
-    beforeRetry?: () => Promise<void>,
+    beforeRetry?: () => Promise<void> | undefined,
   ): Promise<Answer> {
     for (let retry = 0; ; retry++) {
       const outcome = await this.#once(request, signal)

@@ -1,6 +1,7 @@
 // The requests of a publication, and what homeservers of different kinds need for each.
 
 import type { CrossSigningKeysUpload, DeviceKeysUpload, KeysQueryAnswer } from 'rust-crypto-helper'
+import { orAborted } from './abort'
 import { type Answer, clip, type JsonObject, textOf } from './answer'
 import { type Client, objectOf } from './client'
 import { MatrixRequestError, UserInteractiveAuthError } from './errors'
@@ -11,7 +12,8 @@ import {
   readChallenge,
   type UserInteractiveAuthChallenge,
 } from './interactive-auth'
-import { rejectionOf, type Request } from './transport'
+import { pathSegment, type Request } from './transport'
+import type { Watch } from './watch'
 
 /** As whom the requests are sent. */
 export type Sender =
@@ -34,10 +36,6 @@ const CLIENT = '/_matrix/client/v3'
 export const QUERY = { method: 'POST', path: `${CLIENT}/keys/query` } as const
 /** A homeserver that asks more often asks the same again and again. */
 const MOST_STAGES = 10
-/** A homeserver that was asked within this time, in milliseconds, need not be asked again. */
-const FRESH = 5_000
-/** Device IDs that cannot stand in a path. */
-const UNNAMEABLE = ['.', '..']
 
 // With Matrix Authentication Service, Synapse lets an administrator allow it. Otherwise it asks for a password.
 const BY_ADMINISTRATOR =
@@ -95,7 +93,7 @@ export class Homeserver {
     if (answer?.isSuccess) return
     const isIgnored = !answer || isDeviceIdIgnored(answer, owner)
     let made: Answer | undefined
-    if (!isIgnored && this.#makesDevices && !UNNAMEABLE.includes(owner.deviceId)) {
+    if (!isIgnored && this.#makesDevices && pathSegment(owner.deviceId) !== undefined) {
       made = await this.#makeDevice(owner)
       if (made.isSuccess) answer = await this.#uploadToDevice(owner, body)
       if (answer?.isSuccess) return
@@ -174,22 +172,16 @@ export class Homeserver {
    * Uploads the three public keys of the identity.
    *
    * @param isReplacement Whether the homeserver has another identity.
-   * @param checkAgain Rejects if the homeserver has got another identity since it was asked.
+   * @param watch Looks whether somebody else makes an identity. `undefined`: it may be replaced.
    * @param attempt Says after a failure whether the homeserver may have taken the keys all the same.
    */
   async uploadIdentity(
     owner: Owner,
     keys: CrossSigningKeysUpload,
     isReplacement: boolean,
-    checkAgain: () => Promise<void>,
+    watch: Watch | undefined,
     attempt: { isUnknown: boolean },
   ): Promise<void> {
-    let askedAt = performance.now()
-    const checkWhenOld = async () => {
-      if (performance.now() - askedAt < FRESH) return
-      await checkAgain()
-      askedAt = performance.now()
-    }
     const path = `${CLIENT}/keys/device_signing/upload`
     let auth: object | undefined
     let isDummyTried = false
@@ -200,7 +192,7 @@ export class Homeserver {
         body: { ...keys, ...(auth && { auth }) },
       })
       attempt.isUnknown = true
-      const answer = await this.#client.exchange(request, owner.signal, checkWhenOld)
+      const answer = await this.#client.exchange(request, owner.signal, () => watch?.lookIfOld())
       attempt.isUnknown = answer.status >= 500
       if (answer.isSuccess) {
         objectOf(request, answer)
@@ -222,7 +214,7 @@ export class Homeserver {
       const isEndless = stage >= MOST_STAGES
       if (!auth && !isDeadEnd && !isEndless) {
         auth = await this.#authenticate(challenge, owner.signal)
-        if (auth) await checkAgain()
+        if (auth) await watch?.look()
       }
       if (auth && !isEndless) continue
       const waysOut = this.#sender === 'bot' ? WAYS_OUT_OF_BOT : WAYS_OUT
@@ -237,7 +229,7 @@ export class Homeserver {
     signal: AbortSignal | undefined,
   ): Promise<object | undefined> {
     const call = Promise.resolve(this.#onUserInteractiveAuth?.(challenge))
-    return signal ? Promise.race([call, rejectionOf(AbortSignal.any([signal]))]) : call
+    return orAborted(call, signal)
   }
 
   /** Uploads the signature of the self-signing key over the device. */

@@ -29,7 +29,8 @@ export interface CommonOptions {
    */
   timeout?: number | undefined
   /**
-   * How often a request is sent again after 429, 502, 503, 504, a cut connection or a timeout. Each wait is
+   * How often a request is sent again after 429, 502, 503, 504, a failure of the network or a timeout. A wrong
+   * certificate, a blocked port or an answer that is not HTTP stays as it is, and is not tried again. Each wait is
    * as long as the homeserver says, and at most 30 seconds.
    *
    * @default 5

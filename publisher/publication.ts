@@ -9,7 +9,6 @@ import {
   type DeviceKeysUpload,
   type KeysQueryAnswer,
 } from 'rust-crypto-helper'
-import { NotPublishedError } from './errors'
 import type { Homeserver, Owner } from './homeserver'
 import {
   checkAnswer,
@@ -22,6 +21,7 @@ import {
 } from './proof'
 import { type AccountData, readSecretStorage, takeBack, writeSecretStorage } from './secret-storage'
 import { inTurn } from './turns'
+import { Watch } from './watch'
 
 /** A user, its device and its store. */
 export interface Ghost {
@@ -77,6 +77,7 @@ async function publishInTurn(
   const owner = { userId, deviceId, signal }
   const key = secret === undefined ? undefined : deriveRecoveryKey(secret, userId)
   let serverKeys = await query(userId)
+  const askedAt = performance.now()
   checkAnswer(owner, serverKeys)
   const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner)
   const recovery = key === undefined ? undefined : { key, accountData }
@@ -100,9 +101,11 @@ async function publishInTurn(
   const isMade = status === 'created'
   if (!isMade) await escrow(homeserver, owner, result, accountData)
   checkDeadEnds(result)
-  await upload(homeserver, owner, result, { serverKeys, accountData, mayReplace: options.reset === true })
-  // Account data do not change what the homeserver serves.
-  if (missing.every((upload) => upload === 'upload_account_data')) {
+  const watch = options.reset
+    ? undefined
+    : new Watch(homeserver, owner, result.upload_keys.master_key, askedAt)
+  await upload(homeserver, owner, result, { serverKeys, accountData, watch })
+  if (missing.length === 0) {
     checkServed(owner, result, serverKeys)
     return published
   }
@@ -127,8 +130,8 @@ function isConflict(error: unknown): boolean {
 interface Before {
   serverKeys: KeysQueryAnswer
   accountData: AccountData | undefined
-  /** Whether the caller has asked for another identity in the place of what is served. */
-  mayReplace: boolean
+  /** `undefined`: the caller has asked for another identity in the place of what is served. */
+  watch: Watch | undefined
 }
 
 /** Sends what is missing. Each upload is about what the uploads before it have made known. */
@@ -141,7 +144,6 @@ async function upload(
   const { missing = [], upload_signatures } = result
   const deviceKeys = missingDeviceKeys(result)
   if (deviceKeys) await homeserver.uploadDeviceKeys(owner, deviceKeys)
-  if (result.status === 'created') await escrow(homeserver, owner, result, before.accountData)
   if (missing.includes('upload_keys')) await uploadIdentity(homeserver, owner, result, before)
   if (missing.includes('upload_signatures') && !deviceKeys) {
     await homeserver.uploadSignatures(owner, upload_signatures)
@@ -162,28 +164,47 @@ async function escrow(
 async function uploadIdentity(
   homeserver: Homeserver,
   owner: Owner,
-  { upload_keys, upload_account_data = [] }: CrossSigningBootstrap,
-  { serverKeys, accountData = {}, mayReplace }: Before,
+  result: CrossSigningBootstrap,
+  { serverKeys, accountData, watch }: Before,
 ): Promise<void> {
+  const { status, upload_keys } = result
   const isReplacement = servesOther(serverKeys.master_keys?.[owner.userId], upload_keys.master_key)
-  // Somebody else may make an identity while a person authenticates, or the homeserver is away.
-  const checkAgain = async () => {
-    if (mayReplace) return
-    const now = await homeserver.queryKeys([owner.userId], owner.signal)
-    if (!servesOther(now.master_keys?.[owner.userId], upload_keys.master_key)) return
-    const what = `the homeserver has got another identity of ${owner.userId} since it was asked. It was not replaced`
-    throw new NotPublishedError('OTHER_IDENTITY', what, [])
-  }
   const attempt = { isUnknown: false }
   try {
-    await homeserver.uploadIdentity(owner, upload_keys, isReplacement, checkAgain, attempt)
-  } catch (error) {
-    // The homeserver keeps the identity that it has. So must the secret storage.
-    if (isReplacement && !attempt.isUnknown) {
-      // Also after an abort.
-      await takeBack(homeserver, { ...owner, signal: undefined }, upload_account_data, accountData)
+    if (status === 'created' && accountData) {
+      await watch?.look()
+      await escrow(homeserver, owner, result, accountData)
+      await watch?.look()
+    } else {
+      await watch?.lookIfOld()
     }
+    await homeserver.uploadIdentity(owner, upload_keys, isReplacement, watch, attempt)
+  } catch (error) {
+    if (!attempt.isUnknown && accountData) await undoEscrow(homeserver, owner, result, accountData, error)
     throw error
+  }
+}
+
+/** The homeserver keeps the identity that it has. So must the secret storage. */
+async function undoEscrow(
+  homeserver: Homeserver,
+  { userId, deviceId }: Owner,
+  { upload_keys, upload_account_data = [] }: CrossSigningBootstrap,
+  before: AccountData,
+  error: unknown,
+): Promise<void> {
+  // Also after an abort.
+  const owner = { userId, deviceId, signal: undefined }
+  try {
+    const served = await homeserver.queryKeys([userId], undefined)
+    // An earlier attempt may have succeeded without an answer.
+    if (servesOther(served.master_keys?.[userId], upload_keys.master_key)) {
+      await takeBack(homeserver, owner, upload_account_data, before)
+    }
+  } catch (cause) {
+    if (error instanceof Error) {
+      error.message += `. The secret storage may hold an identity that is not served: ${(cause as Error).message}`
+    }
   }
 }
 

@@ -1,11 +1,10 @@
-import { types } from 'node:util'
 import {
   type KeysQueryAnswer,
   type UnverifiedDevice,
   type VerifiedDevice,
   verifyPublished,
 } from 'rust-crypto-helper'
-import { clip, textOf } from './answer'
+import { asError } from './errors'
 import { askTogether, GROUP_SIZE, GroupedQueries, PATIENCE } from './grouped-queries'
 import type { Homeserver } from './homeserver'
 import { inGroups, inParallel, type Source } from './in-parallel'
@@ -128,7 +127,7 @@ export class CrossSigningPublisher {
         const { passphrase } = ghost
         return { ghost, published: await this.#publish(query, ghost, { passphrase }, undefined) }
       } catch (error) {
-        return { ghost, error: toError(error) }
+        return { ghost, error: asError(error) }
       }
     }
     return inParallel(ghosts, concurrency, work, signal)
@@ -156,7 +155,7 @@ export class CrossSigningPublisher {
     { signal }: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<Checked, void, undefined> {
     const ask = (users: string[]) => this.#homeserver.queryKeys(users, signal)
-    for await (const group of inGroups(ghosts, GROUP_SIZE, PATIENCE)) {
+    for await (const group of inGroups(ghosts, GROUP_SIZE, PATIENCE, signal)) {
       signal?.throwIfAborted()
       const users = group.map(({ userId }) => userId)
       const answers = await Promise.all(askTogether(ask, users))
@@ -173,13 +172,6 @@ function judge(device: Pick<Ghost, 'userId' | 'deviceId'>, answer: KeysQueryAnsw
   } catch (error) {
     return { verified: false, problem: 'NO_ANSWER', message: (error as Error).message }
   }
-}
-
-/** A caller's function may throw anything. */
-function toError(error: unknown): Error {
-  return types.isNativeError(error)
-    ? error
-    : new Error(`it failed: ${clip(textOf(error)) || 'no reason was given'}`)
 }
 
 function checkConcurrency(concurrency: number): void {

@@ -4,7 +4,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { AccountDataUpload } from 'rust-crypto-helper'
 import { isObject, type JsonObject } from './answer'
+import { NotPublishedError } from './errors'
 import type { Homeserver, Owner } from './homeserver'
+import { pathSegment } from './transport'
 
 /** Contents by type. A type that the user does not have is absent. */
 export type AccountData = Record<string, JsonObject>
@@ -16,24 +18,47 @@ const MOST_KEYS = 20
 
 /** Reads what the account data of a user hold of its identity, and the descriptions of the keys that open it. */
 export async function readSecretStorage(homeserver: Homeserver, owner: Owner): Promise<AccountData> {
-  const accountData: AccountData = {}
-  const read = async (type: string) => {
-    const content = await homeserver.readAccountData(owner, type)
-    if (content) accountData[type] = content
-  }
-  for (const type of [DEFAULT_KEY, ...SECRETS]) await read(type)
+  const accountData = await read(homeserver, owner, [DEFAULT_KEY, ...SECRETS])
   const ids = SECRETS.flatMap((type) => {
     const encrypted = accountData[type]?.encrypted
     return isObject(encrypted) ? Object.keys(encrypted) : []
   })
   const defaultId = accountData[DEFAULT_KEY]?.key
   const keys = new Set(typeof defaultId === 'string' ? [defaultId, ...ids] : ids)
-  for (const id of [...keys].slice(0, MOST_KEYS)) await read(`m.secret_storage.key.${id}`)
+  const types = [...keys].slice(0, MOST_KEYS).map((id) => `m.secret_storage.key.${id}`)
+  return { ...accountData, ...(await read(homeserver, owner, types)) }
+}
+
+async function read(homeserver: Homeserver, owner: Owner, types: string[]): Promise<AccountData> {
+  const accountData: AccountData = {}
+  for (const type of types) {
+    // What cannot stand in a path does not exist.
+    const content = pathSegment(type) && (await homeserver.readAccountData(owner, type))
+    if (content) accountData[type] = content
+  }
   return accountData
 }
 
-/** Puts what is not there yet, one after the other: the order counts. */
+/**
+ * Puts what is not there yet, one after the other: the order counts. Then it reads all of it back, since nothing else
+ * shows whether the identity can be brought back.
+ */
 export async function writeSecretStorage(
+  homeserver: Homeserver,
+  owner: Owner,
+  uploads: AccountDataUpload[],
+  present: AccountData,
+): Promise<void> {
+  await put(homeserver, owner, uploads, present)
+  const types = uploads.map(({ type }) => type)
+  const kept = await read(homeserver, owner, types)
+  const lost = uploads.filter(({ type, content }) => !isSame(content, kept[type])).map(({ type }) => type)
+  if (lost.length === 0) return
+  const what = `the homeserver has accepted the account data of ${owner.userId}, and does not serve ${lost.join(', ')} so`
+  throw new NotPublishedError('STILL_MISSING', what, [])
+}
+
+async function put(
   homeserver: Homeserver,
   owner: Owner,
   uploads: AccountDataUpload[],
@@ -55,8 +80,7 @@ export async function takeBack(
   before: AccountData,
 ): Promise<void> {
   const contents = uploads.flatMap(({ type }) => (before[type] ? [{ type, content: before[type] }] : []))
-  const present = Object.fromEntries(uploads.map(({ type, content }) => [type, content as JsonObject]))
-  await writeSecretStorage(homeserver, owner, contents, present)
+  await put(homeserver, owner, contents, {})
 }
 
 /** Compares JSON. Objects of the addon have another prototype in some contexts, such as Jest's. */

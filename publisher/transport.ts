@@ -106,20 +106,6 @@ export function pathSegment(text: string): string | undefined {
   return /^\.{0,2}$/.test(text) || /\p{Surrogate}/u.test(text) ? undefined : encodeURIComponent(text)
 }
 
-/** Rejects when the signal aborts, with its reason. */
-export function rejectionOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason as Error)
-    signal.addEventListener(
-      'abort',
-      () => {
-        reject(signal.reason as Error)
-      },
-      { once: true },
-    )
-  })
-}
-
 /** The answer to a login has a token that nobody knows yet. */
 function isLogin({ path }: Request): boolean {
   return path.endsWith('/login')

@@ -1,6 +1,6 @@
 // One publication of a user at a time. Two at once would each make an identity, and the last upload would win.
 
-import { rejectionOf } from './transport'
+import { orAborted } from './abort'
 
 /** By user ID: settles when all of the user's publications that have begun are over. It never rejects. */
 const turns = new Map<string, Promise<unknown>>()
@@ -20,7 +20,7 @@ export async function inTurn<T>(
     if (turns.get(userId) === turn) turns.delete(userId)
   })
   try {
-    if (before) await (signal ? Promise.race([before, rejectionOf(AbortSignal.any([signal]))]) : before)
+    if (before) await orAborted(before, signal)
     return await work()
   } finally {
     finish()

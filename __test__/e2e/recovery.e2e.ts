@@ -278,7 +278,10 @@ describe('with the newest Synapse', () => {
       QUERY,
       ...Array<string>(4).fill(READ),
       ...[UPLOAD, DEVICE, UPLOAD],
+      QUERY,
       ...Array<string>(5).fill(WRITE),
+      ...Array<string>(5).fill(READ),
+      QUERY,
       ...[IDENTITY, QUERY],
     ]
     const RESTORE = [QUERY, ...Array<string>(5).fill(READ), UPLOAD, DEVICE, UPLOAD, QUERY]
