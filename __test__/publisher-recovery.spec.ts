@@ -445,6 +445,8 @@ describe('a secret storage that is not what was put', () => {
   test('another identity that appears before the escrow is not replaced, and neither is its escrow', async () => {
     const kept = { [SECRETS[0]!]: { encrypted: { theirs: { iv: 'a', ciphertext: 'b', mac: 'c' } } } }
     const other = await bootstrapCrossSigning(USER_ID, 'PHONE', join(folder, 'phone'))
+    // What is there when the publication begins is older than what it must not touch.
+    putAccountData({ [SECRETS[0]!]: { encrypted: { older: { iv: 'a', ciphertext: 'b', mac: 'c' } } } })
     homeserver.next('keys/upload', (answer) => {
       Object.assign(homeserver.user(USER_ID).identity, structuredClone(other.upload_keys))
       putAccountData(kept)

@@ -44,7 +44,6 @@ export function checkServed(
   { upload_keys, warnings = [] }: CrossSigningBootstrap,
   served: KeysQueryAnswer,
 ): void {
-  checkAnswer({ userId, deviceId }, served)
   const verdict = verifyPublished(userId, deviceId, served)
   if (!verdict.verified) throw new NotPublishedError(verdict.problem, verdict.message, warnings)
   const [ours] = Object.values(upload_keys.master_key.keys)

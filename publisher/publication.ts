@@ -52,33 +52,41 @@ export type RecoverySecret = string | Uint8Array | undefined
 /** Asks what the homeserver serves about the user. */
 export type Query = (userId: string) => Promise<KeysQueryAnswer>
 
-export async function publish(
-  homeserver: Homeserver,
-  query: Query,
-  secret: RecoverySecret,
-  ghost: Ghost,
-  options: StoreOptions,
-  signal: AbortSignal | undefined,
-): Promise<Published> {
-  signal?.throwIfAborted()
-  checkIds(ghost)
-  return inTurn(ghost.userId, signal, () => publishInTurn(homeserver, query, secret, ghost, options, signal))
+/** What is published, and how. */
+export interface Publication {
+  homeserver: Homeserver
+  query: Query
+  secret: RecoverySecret
+  ghost: Ghost
+  options: StoreOptions
+  signal: AbortSignal | undefined
 }
 
-async function publishInTurn(
-  homeserver: Homeserver,
-  query: Query,
-  secret: RecoverySecret,
-  ghost: Ghost,
-  options: StoreOptions,
-  signal: AbortSignal | undefined,
-): Promise<Published> {
+export async function publish(publication: Publication): Promise<Published> {
+  const { ghost, signal } = publication
+  signal?.throwIfAborted()
+  checkIds(ghost)
+  return inTurn(ghost.userId, signal, () => publishInTurn(publication))
+}
+
+async function publishInTurn({
+  homeserver,
+  query,
+  secret,
+  ghost,
+  options,
+  signal,
+}: Publication): Promise<Published> {
   const { userId, deviceId, storePath } = ghost
   const owner = { userId, deviceId, signal }
+  const ask = async (query: Query) => {
+    const answer = await query(userId)
+    checkAnswer(owner, answer)
+    return answer
+  }
   const key = secret === undefined ? undefined : deriveRecoveryKey(secret, userId)
-  let serverKeys = await query(userId)
+  let serverKeys = await ask(query)
   const askedAt = performance.now()
-  checkAnswer(owner, serverKeys)
   const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner)
   const recovery = key === undefined ? undefined : { key, accountData }
   const bootstrap = async () => {
@@ -90,16 +98,14 @@ async function publishInTurn(
     // A query about many users does not show the user-signing key, which a restored identity must have.
     const isIncomplete = serverKeys.user_signing_keys?.[userId] == null
     if (!recovery || !isIncomplete || !isConflict(error)) throw error
-    serverKeys = await homeserver.queryKeys([userId], signal)
-    checkAnswer(owner, serverKeys)
+    serverKeys = await ask((user) => homeserver.queryKeys([user], signal))
     return bootstrap()
   })
   const published = key === undefined ? result : { ...result, recovery_key: key }
   const { missing = [], status } = result
   // Whatever is wrong with this device, a new one needs the identity from the secret storage. An identity that was
   // just made comes there later, so that it replaces nothing if this is a dead end.
-  const isMade = status === 'created'
-  if (!isMade) await escrow(homeserver, owner, result, accountData)
+  if (status !== 'created') await escrow(homeserver, owner, result, accountData)
   checkDeadEnds(result)
   const watch = options.reset
     ? undefined
@@ -110,12 +116,11 @@ async function publishInTurn(
     return published
   }
 
-  let served = await query(userId)
-  checkAnswer(owner, served)
+  let served = await ask(query)
   if (missingDeviceKeys(result) && lacksSignature(owner, served)) {
     // Some homeservers keep the device keys that they have, whatever their signatures.
     await homeserver.uploadSignatures(owner, result.upload_signatures)
-    served = await query(userId)
+    served = await ask(query)
   }
   checkServed(owner, result, served)
   await checkStore(ghost, options, served)
@@ -169,14 +174,15 @@ async function uploadIdentity(
 ): Promise<void> {
   const { status, upload_keys } = result
   const isReplacement = servesOther(serverKeys.master_keys?.[owner.userId], upload_keys.master_key)
+  const isEscrowed = status === 'created' && accountData !== undefined
+  if (isEscrowed) await watch?.look()
+  else await watch?.lookIfOld()
+  // From here on there may be something to undo. Before, the account data may be newer than what was read.
   const attempt = { isUnknown: false }
   try {
-    if (status === 'created' && accountData) {
-      await watch?.look()
+    if (isEscrowed) {
       await escrow(homeserver, owner, result, accountData)
       await watch?.look()
-    } else {
-      await watch?.lookIfOld()
     }
     await homeserver.uploadIdentity(owner, upload_keys, isReplacement, watch, attempt)
   } catch (error) {

@@ -139,7 +139,8 @@ export class CrossSigningPublisher {
     options: StoreOptions,
     signal: AbortSignal | undefined,
   ): Promise<Published> {
-    return publish(this.#homeserver, query, this.#recoverySecret, ghost, options, signal)
+    const [homeserver, secret] = [this.#homeserver, this.#recoverySecret]
+    return publish({ homeserver, query, secret, ghost, options, signal })
   }
 
   /**
