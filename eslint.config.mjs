@@ -40,6 +40,7 @@ export default tseslint.config(
     languageOptions: {
       sourceType: 'commonjs',
       globals: {
+        AbortController: 'readonly',
         __dirname: 'readonly',
         fetch: 'readonly',
         URLSearchParams: 'readonly',

@@ -236,6 +236,56 @@ export interface DeviceKeysUpload {
 }
 
 /**
+ * Options of `inspectStore`. An option that does not exist is an error (`INVALID_ARGUMENT`). An option that is
+ * `undefined` counts as absent.
+ */
+export interface InspectOptions {
+  /**
+   * The passphrase that `OlmMachine.initialize` takes. Leave it out if the store is not encrypted. `''` is
+   * a passphrase, too.
+   */
+  passphrase?: string | undefined
+  /**
+   * How long to wait for a store that this process has open, or that another one keeps from being read, in
+   * milliseconds: from 0 (do not wait) to 2147483647.
+   *
+   * @default 5000
+   */
+  busyTimeout?: number | undefined
+}
+
+/**
+ * Tells what a crypto store holds: whose it is, and how much of a cross-signing identity.
+ *
+ * The call only reads. No file in the folder is made, changed or removed, and no folder is made. It works while
+ * another process has the store open, also in the middle of a write, and sees everything that is committed. Its
+ * cost does not grow with the store, but with the write-ahead log of the process that has it open. While it
+ * reads, for a few milliseconds (with a passphrase for as long as the key derivation takes), no process can
+ * newly open the store.
+ *
+ * Calls for the same store queue up, also with those of `bootstrapCrossSigning`. A call never throws. Every
+ * failure rejects with a `BootstrapError`, whose `code` is one of these:
+ *
+ * | code | when |
+ * |---|---|
+ * | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, or an option does not exist |
+ * | `INVALID_STORE_PATH` | the path is empty or has a NUL, there is no store, or something other than a folder has this name |
+ * | `STORE_IN_USE` | for longer than `busyTimeout`, this process had the store open, or another one kept it from being read: it was working on it exclusively |
+ * | `STORE_PASSPHRASE` | the store is encrypted and the passphrase is wrong or missing, or it is plain and there is a passphrase |
+ * | `STORE_CORRUPT` | the file is no database, or it is damaged |
+ * | `STORE_VERSION` | the schema of the store is below 9 or above 19 |
+ * | `STORE_IO` | the file system refused |
+ * | `INTERNAL` | this package has a bug |
+ *
+ * A plain store that somebody has opened with a passphrase counts as plain, although no `OlmMachine` can open it:
+ * `bootstrapCrossSigning` repairs it.
+ *
+ * @param storePath the folder that `OlmMachine.initialize` takes
+ * @param options passphrase, busyTimeout
+ */
+export declare function inspectStore(storePath: string, options?: InspectOptions): Promise<StoreInfo>
+
+/**
  * The answer to `POST /_matrix/client/v3/keys/query`, unchanged, as `JSON.parse` gives it. A `Map` or an
  * instance of a class is refused. A part that is null counts as absent.
  *
@@ -276,6 +326,38 @@ export interface RecoveryOptions {
    * and `upload_account_data` in the result would replace what others have put there.
    */
   accountData?: Record<string, object> | undefined
+}
+
+/** How much of a cross-signing identity a store holds. */
+export type StoreIdentity = 'none' | 'incomplete' | 'complete'
+
+/** The result of `inspectStore`: what a store holds. */
+export interface StoreInfo {
+  /** The user that the store belongs to. Absent if it has no account yet. */
+  user_id?: string
+  /** The device that the store belongs to. Absent if it has no account yet. */
+  device_id?: string
+  /** The version of the store's schema. 0 if the SDK was interrupted before it made the tables. */
+  schema: number
+  /** Whether the store is encrypted with a passphrase. */
+  encrypted: boolean
+  /** How much of a cross-signing identity the store holds. */
+  identity: StoreIdentity
+  /**
+   * The public master key of the identity, in unpadded base64. Absent if there is none. An incomplete identity
+   * may have one.
+   */
+  master_key?: string
+  /**
+   * Whether the store records the device with the signature of the identity's self-signing key. It does not
+   * tell what the homeserver serves.
+   */
+  device_signed: boolean
+  /**
+   * Whether the store records that the homeserver has the device keys. The record is not always right: a
+   * device can be deleted.
+   */
+  device_keys_uploaded: boolean
 }
 
 /** The verdict of `verifyPublished` on a device for which clients show a red shield. */

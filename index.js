@@ -50,6 +50,7 @@ function libc() {
 const binding = load()
 
 exports.bootstrapCrossSigning = binding.bootstrapCrossSigning
+exports.inspectStore = binding.inspectStore
 exports.verifyPublished = binding.verifyPublished
 exports.createRecoveryKey = binding.createRecoveryKey
 exports.deriveRecoveryKey = binding.deriveRecoveryKey

@@ -173,6 +173,13 @@ describe('wrong usage', () => {
     ['unknown option --json', ['verify', '--json', user]],
     ['ghost is no <user_id>', ['verify', 'ghost']],
     ['verify takes no --empty-passphrase', ['verify', user, device, '--empty-passphrase']],
+    ['<store_path> is missing', ['inspect']],
+    ['<store_path> is missing', ['inspect', '--empty-passphrase']],
+    // In a list no word is an argument by its position, so a misspelt option is not taken for one.
+    ['unknown option --jsn', ['inspect', 'store', '--jsn']],
+    ['unknown option --jsn', ['inspect', '--jsn=1', 'store']],
+    ['unknown option -x', ['inspect', 'store', '-x', 'more']],
+    ['inspect takes no --server-keys', ['inspect', 'store', '--server-keys', 'answer.json']],
     ['--server-keys needs a FILE', ['verify', user, device, '--server-keys']],
     ['--server-keys needs a FILE', [user, device, 'store', '--server-keys']],
     ['--server-keys needs a FILE', [user, device, 'store', '--server-keys', '']],
@@ -193,7 +200,7 @@ describe('wrong usage', () => {
     const [first, ...usage] = stderr.split('\n')
     expect(first).toBe(`rust-crypto-helper: ${problem}`)
     expect(usage.join('\n')).toMatch(
-      /^usage: rust-crypto-helper <user_id> <device_id> <store_path> .*\n +rust-crypto-helper verify <user_id> <device_id> .*\n$/,
+      /^usage: rust-crypto-helper <user_id> <device_id> <store_path> .*\n +rust-crypto-helper verify <user_id> <device_id> .*\n +rust-crypto-helper inspect <store_path>\.\.\. .*\n( +.*\n)*$/,
     )
     expect(readdirSync(cwd)).toEqual([])
   })

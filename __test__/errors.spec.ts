@@ -386,7 +386,11 @@ describe('stores', () => {
 test('the tables of codes in the types and in the README have exactly these codes', () => {
   const read = (file: string) => readFileSync(join(__dirname, '..', file), 'utf8')
   const rows = (text: string) => [...text.matchAll(/^[ *]*\| `([A-Z_]+)` \|/gm)].map(([, code]) => code)
-  expect(rows(read('index.d.ts'))).toEqual(CODES)
+  const tables = read('index.d.ts').split('export declare function')
+  const [all, some] = tables.map(rows).filter((codes) => codes.length > 0)
+  expect(all).toEqual(CODES)
+  // inspectStore has fewer reasons to fail.
+  expect(some).toEqual(CODES.filter((code) => some!.includes(code)))
   const [, errors] = /^## Errors\n(.*?)^## /ms.exec(read('README.md'))!
   expect(rows(errors!)).toEqual(CODES)
 })

@@ -4,10 +4,11 @@
 
 const { readFileSync } = require('node:fs')
 const { text } = require('node:stream/consumers')
-const { UsageError } = require('./arguments.js')
+const { readPassphrase } = require('./environment.js')
+const { inspect } = require('./inspect.js')
 const { print } = require('./output.js')
-
-const PASSPHRASE = 'RUST_CRYPTO_HELPER_PASSPHRASE'
+const { publish } = require('./publish.js')
+const { status } = require('./status.js')
 
 /** @type {import('./arguments.js').Command} */
 const bootstrap = {
@@ -46,15 +47,6 @@ const verify = {
   },
 }
 
-/** @param {boolean} empty */
-function readPassphrase(empty) {
-  const passphrase = process.env[PASSPHRASE]
-  if (empty && passphrase)
-    throw new UsageError(`--empty-passphrase contradicts ${PASSPHRASE}, which is not empty`)
-  // Empty is how shells and container files write "none".
-  return empty ? '' : passphrase || undefined
-}
-
 /**
  * @param {string} file
  * @returns {Promise<import('..').KeysQueryAnswer>}
@@ -69,4 +61,12 @@ async function readServerKeys(file) {
   }
 }
 
-module.exports = { bootstrap, named: new Map([['verify', verify]]) }
+module.exports = {
+  bootstrap,
+  named: new Map([
+    ['verify', verify],
+    ['inspect', inspect],
+    ['status', status],
+    ['publish', publish],
+  ]),
+}

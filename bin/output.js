@@ -30,16 +30,23 @@ async function print(line, advice = '') {
  * @param {string} text
  */
 async function complain(line, text = '') {
-  // File names may have line breaks and escape sequences of terminals.
-  const shown = line.replace(
-    /[\p{Cc}\u2028\u2029]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
   try {
-    await write(2, `${shown}\n${text}`)
+    await write(2, `${visible(line)}\n${text}`)
   } catch {
     // Only the exit code is left to say it.
   }
+}
+
+/**
+ * One line of a text. File names may have line breaks and escape sequences of terminals.
+ *
+ * @param {string} text
+ */
+function visible(text) {
+  return text.replace(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 /**
@@ -59,4 +66,4 @@ async function write(handle, text) {
   }
 }
 
-module.exports = { complain, print }
+module.exports = { complain, print, visible }

@@ -123,11 +123,15 @@ export class Homeserver {
   }
 
   /** Makes a device that does not exist (MSC4190). Not every homeserver does that. */
-  async #makeDevice({ userId, deviceId, signal }: Owner): Promise<Answer> {
+  async #makeDevice(owner: Owner): Promise<Answer> {
+    const { userId, deviceId, signal } = owner
     const path = `${CLIENT}/devices/${encodeURIComponent(deviceId)}`
     const request = this.#as(userId, { method: 'PUT', path, body: {} })
     const answer = await this.#client.exchange(request, signal)
-    if (answer.status >= 500 || answer.status === 429) throw MatrixRequestError.refused(request, answer)
+    // 403 is about the user. Of a login nothing better can come.
+    if (answer.status >= 500 || [403, 429].includes(answer.status)) {
+      throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
+    }
     return answer
   }
 

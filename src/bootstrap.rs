@@ -1,26 +1,23 @@
 //! What happens to a store, in the order in which it happens.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use ruma::UserId;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
 
 use crate::{
-    error::{Error, ErrorCode, Result},
+    error::{Error, Result},
     homeserver::{self, Comparison, ServerKeys, Upload, Warning},
     identity::{Bootstrapped, Ghost, Payloads, Status},
+    patience::once_free,
     recovery::{AccountDataUpload, Escrow, SecretStorage, restorable},
     request::Request,
     schedule::{
         executor::{blocking, wait},
         queue,
     },
-    store::{self, HeldStore, Staging, StoreFolder, open_handles},
+    store::{self, HeldStore, Staging, StoreFolder},
 };
-
-/// How often a store that somebody holds is looked at again.
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The result of a call.
 #[derive(Serialize)]
@@ -63,26 +60,11 @@ pub async fn bootstrap(request: Request) -> Result<Outcome> {
     // The store may have other paths, too.
     let turn = (if folder == request.store_path { None } else { Some(queue::turn(&folder).await) }, turn);
 
-    // Others, in other processes or beside our own calls, are waited for from when the store is first
-    // found in use.
-    let patience = request.options.busy_timeout;
-    let mut deadline = patience.is_zero().then(Instant::now);
-    let outcome = loop {
-        let is_last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let (request, known, folder) = (Arc::clone(&request), Arc::clone(&known), folder.clone());
-        let attempt = move || {
-            attempt(&request, &known, &folder)
-                .map_err(|error| if is_last { naming_holder(error, &folder) } else { error })
-                .map_err(|error| error.about(&folder))
-        };
-        match blocking(attempt).await {
-            Err(error) if error.code == ErrorCode::StoreInUse && !is_last => {
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
-                sleep(POLL_INTERVAL.min(deadline - Instant::now())).await;
-            }
-            outcome => break outcome,
-        }
-    };
+    let outcome = once_free(&folder, request.options.busy_timeout, {
+        let folder = folder.clone();
+        move || attempt(&request, &known, &folder)
+    })
+    .await;
     drop(turn);
     outcome
 }
@@ -186,14 +168,4 @@ fn outcome(ghost: Bootstrapped, escrow: Option<Escrow>, served: Option<&ServerKe
         payloads.offer_device_keys();
     }
     Outcome { status, payloads, upload_account_data, missing: Some(missing), warnings: Some(warnings) }
-}
-
-/// Finding the process that has the store open takes a while, so only the last attempt does it.
-fn naming_holder(mut error: Error, folder: &Path) -> Error {
-    if error.code == ErrorCode::StoreInUse
-        && let Some(process) = open_handles::other_process(folder)
-    {
-        error.message = format!("{}. It is {process}", error.message);
-    }
-    error
 }

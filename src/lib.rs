@@ -4,8 +4,10 @@ mod bootstrap;
 mod error;
 mod homeserver;
 mod identity;
+mod inspection;
 pub mod javascript;
 mod keys;
+mod patience;
 mod recovery;
 mod request;
 mod schedule;
@@ -85,6 +87,47 @@ pub fn bootstrap_cross_signing<'env>(
     let (deferred, promise) = env.create_deferred()?;
     let request = arguments::read_request(env, user_id, device_id, store_path, options);
     executor::spawn(async { result::to_json(&bootstrap::bootstrap(request?).await?) }, move |outcome| {
+        deferred.resolve(move |env| result::to_javascript(env, outcome));
+    });
+    Ok(promise)
+}
+
+/// Tells what a crypto store holds: whose it is, and how much of a cross-signing identity.
+///
+/// The call only reads. No file in the folder is made, changed or removed, and no folder is made. It works while
+/// another process has the store open, also in the middle of a write, and sees everything that is committed. Its
+/// cost does not grow with the store, but with the write-ahead log of the process that has it open. While it
+/// reads, for a few milliseconds (with a passphrase for as long as the key derivation takes), no process can
+/// newly open the store.
+///
+/// Calls for the same store queue up, also with those of `bootstrapCrossSigning`. A call never throws. Every
+/// failure rejects with a `BootstrapError`, whose `code` is one of these:
+///
+/// | code | when |
+/// |---|---|
+/// | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, or an option does not exist |
+/// | `INVALID_STORE_PATH` | the path is empty or has a NUL, there is no store, or something other than a folder has this name |
+/// | `STORE_IN_USE` | for longer than `busyTimeout`, this process had the store open, or another one kept it from being read: it was working on it exclusively |
+/// | `STORE_PASSPHRASE` | the store is encrypted and the passphrase is wrong or missing, or it is plain and there is a passphrase |
+/// | `STORE_CORRUPT` | the file is no database, or it is damaged |
+/// | `STORE_VERSION` | the schema of the store is below 9 or above 19 |
+/// | `STORE_IO` | the file system refused |
+/// | `INTERNAL` | this package has a bug |
+///
+/// A plain store that somebody has opened with a passphrase counts as plain, although no `OlmMachine` can open it:
+/// `bootstrapCrossSigning` repairs it.
+///
+/// @param storePath the folder that `OlmMachine.initialize` takes
+/// @param options passphrase, busyTimeout
+#[napi(ts_args_type = "storePath: string, options?: InspectOptions", ts_return_type = "Promise<StoreInfo>")]
+pub fn inspect_store<'env>(
+    env: &'env Env,
+    store_path: Unknown<'env>,
+    options: Unknown<'env>,
+) -> napi::Result<Object<'env>> {
+    let (deferred, promise) = env.create_deferred()?;
+    let inspection = arguments::read_inspection(env, store_path, options);
+    executor::spawn(async { result::to_json(&inspection::inspect(inspection?).await?) }, move |outcome| {
         deferred.resolve(move |env| result::to_javascript(env, outcome));
     });
     Ok(promise)

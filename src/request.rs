@@ -27,6 +27,24 @@ pub struct Request {
     pub options: Options,
 }
 
+/// The arguments of a look at a store.
+pub struct Inspection {
+    /// Absolute, as in [`Request`].
+    pub store_path: PathBuf,
+    pub passphrase: Option<Zeroizing<String>>,
+    pub busy_timeout: Duration,
+}
+
+impl Inspection {
+    pub fn new(
+        store_path: &str,
+        passphrase: Option<Zeroizing<String>>,
+        busy_timeout: Duration,
+    ) -> Result<Self> {
+        Ok(Self { store_path: parse_store_path(store_path)?, passphrase, busy_timeout })
+    }
+}
+
 #[derive(Clone)]
 pub struct Options {
     pub passphrase: Option<Zeroizing<String>>,

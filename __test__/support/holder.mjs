@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 
-const { bootstrapCrossSigning } = createRequire(import.meta.url)('../..')
+const { bootstrapCrossSigning, inspectStore } = createRequire(import.meta.url)('../..')
 const databases = []
 
 const commands = {
@@ -13,6 +13,7 @@ const commands = {
   sql: ({ sql }) => databases.flatMap((database) => database.prepare(sql).all().map(Object.values)),
   close: () => databases.splice(0).forEach((database) => database.close()),
   bootstrap: ({ args }) => bootstrapCrossSigning(...args),
+  inspect: ({ args }) => inspectStore(...args),
 }
 
 createInterface({ input: process.stdin }).on('line', async (line) => {

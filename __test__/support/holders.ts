@@ -3,7 +3,14 @@
 import { type ChildProcess, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { bootstrapCrossSigning, type BootstrapOptions, type CrossSigningBootstrap } from 'rust-crypto-helper'
+import {
+  bootstrapCrossSigning,
+  type BootstrapOptions,
+  type CrossSigningBootstrap,
+  inspectStore,
+  type InspectOptions,
+  type StoreInfo,
+} from 'rust-crypto-helper'
 import { findNewerNode, NO_NEWER_NODE } from './newer-node'
 import { finish, type Finished, start } from './processes'
 import { DATABASE, DEVICE_ID, USER_ID } from './stores'
@@ -54,6 +61,12 @@ export class Holder {
     if (!this.#bootstrapsThere) return bootstrapCrossSigning(USER_ID, DEVICE_ID, store, options)
     const args = [USER_ID, DEVICE_ID, store, ...(options ? [options] : [])]
     return this.#ask('bootstrap', { args }) as Promise<CrossSigningBootstrap>
+  }
+
+  /** Inspects in the holder's process, or in this process if the holder must be another one. */
+  inspect(store: string, options: InspectOptions = {}): Promise<StoreInfo> {
+    if (!this.#bootstrapsThere) return inspectStore(store, options)
+    return this.#ask('inspect', { args: [store, options] }) as Promise<StoreInfo>
   }
 
   async kill(): Promise<void> {

@@ -2,6 +2,7 @@
 
 import {
   bootstrapCrossSigning,
+  inspectStore,
   verifyPublished,
   type BootstrapError,
   type BootstrapErrorCode,
@@ -14,7 +15,10 @@ import {
   type CrossSigningKey,
   type CrossSigningKeyUsage,
   type DeviceKeys,
+  type InspectOptions,
   type KeysQueryAnswer,
+  type StoreIdentity,
+  type StoreInfo,
   type UnverifiedDevice,
   type VerificationProblem,
   type VerifiedDevice,
@@ -91,6 +95,31 @@ describe('bootstrapCrossSigning', () => {
     expect<BootstrapError['code']>().type.toBe<BootstrapErrorCode>()
     expect<BootstrapErrorCode>().type.toBeAssignableFrom('STORE_IN_USE' as const)
     expect<BootstrapErrorCode>().type.not.toBeAssignableFrom('STORE_LOST' as const)
+  })
+})
+
+describe('inspectStore', () => {
+  test('takes a path and options', () => {
+    expect(inspectStore).type.toBeCallableWith('store')
+    expect(inspectStore).type.toBeCallableWith('store', { passphrase: 'secret', busyTimeout: 0 })
+    expect<InspectOptions>().type.toBeAssignableFrom({ passphrase: undefined, busyTimeout: undefined })
+    expect(inspectStore).type.not.toBeCallableWith()
+    expect(inspectStore).type.not.toBeCallableWith('store', { reset: true })
+    expect(inspectStore('store')).type.toBe<Promise<StoreInfo>>()
+  })
+
+  test('returns what the store holds, perhaps without an account', () => {
+    expect<StoreInfo>().type.toBe<{
+      user_id?: string
+      device_id?: string
+      schema: number
+      encrypted: boolean
+      identity: StoreIdentity
+      master_key?: string
+      device_signed: boolean
+      device_keys_uploaded: boolean
+    }>()
+    expect<StoreIdentity>().type.toBe<'none' | 'incomplete' | 'complete'>()
   })
 })
 

@@ -6,6 +6,7 @@ use matrix_sdk_crypto::{
     types::{CrossSigningKey, DeviceKeys, Signatures},
 };
 use ruma::{DeviceId, UserId};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
@@ -30,6 +31,25 @@ pub struct Ghost {
     /// The public identity as the store records it.
     recorded: Option<PublicIdentity>,
     device: Option<DeviceRecord>,
+}
+
+/// How much of an identity a store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    None,
+    Incomplete,
+    Complete,
+}
+
+/// What a store holds of a ghost, in short.
+#[derive(Serialize)]
+pub struct Summary {
+    pub identity: Extent,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master_key: Option<String>,
+    pub device_signed: bool,
+    pub device_keys_uploaded: bool,
 }
 
 /// A bootstrapped ghost: what to upload, and what to write into the store.
@@ -96,6 +116,26 @@ impl Ghost {
     /// The public half of the identity whose private keys the store holds.
     pub fn identity(&self) -> Option<&PublicIdentity> {
         self.keys.as_ref().map(|keys| &keys.public)
+    }
+
+    /// What a bootstrap would find, without making or signing anything.
+    pub fn summary(&self) -> Result<Summary> {
+        let identity = match &self.keys {
+            Some(keys) => match self.public_identity(keys, None) {
+                Ok(_) => Extent::Complete,
+                Err(error) if error.code == ErrorCode::IdentityIncomplete => Extent::Incomplete,
+                Err(error) => return Err(error),
+            },
+            None if self.deficit.is_some() || self.recorded.is_some() => Extent::Incomplete,
+            None => Extent::None,
+        };
+        let public = self.identity().or(self.recorded.as_ref());
+        Ok(Summary {
+            identity,
+            master_key: public.and_then(master_key),
+            device_signed: public.map_or(Ok(false), |public| self.is_device_signed(public))?,
+            device_keys_uploaded: self.account.shared(),
+        })
     }
 
     /// `IDENTITY_INCOMPLETE` if the store holds some of the private keys of an identity, but not all.
@@ -179,7 +219,7 @@ impl Ghost {
         if self.recorded.is_none() || restored.is_some() {
             changes.public_identity = Some(own_identity(&payloads)?);
         }
-        if !self.is_device_signed(&keys)? {
+        if !self.is_device_signed(&keys.public)? {
             changes.device = Some(self.signed_device(&payloads)?);
         }
         changes.private_identity = restored;
@@ -283,9 +323,9 @@ impl Ghost {
     }
 
     /// Whether the store records the device with the signature of the self-signing key.
-    fn is_device_signed(&self, keys: &PrivateKeys) -> Result<bool> {
+    fn is_device_signed(&self, identity: &PublicIdentity) -> Result<bool> {
         let Some(device) = &self.device else { return Ok(false) };
-        is_there(&keys.public.check_device(&device.device_keys), "device")
+        is_there(&identity.check_device(&device.device_keys), "device")
     }
 
     /// The SDK signs the device for the server, and leaves its own record of it unsigned until it reads

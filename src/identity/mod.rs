@@ -5,7 +5,7 @@ mod payloads;
 mod private;
 
 pub use self::{
-    ghost::{Bootstrapped, Ghost},
+    ghost::{Bootstrapped, Extent, Ghost, Summary},
     payloads::{Payloads, Status},
     private::Seeds,
 };

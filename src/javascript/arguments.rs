@@ -15,10 +15,12 @@ use super::{
 use crate::{
     error::{Error, ErrorCode, Result},
     homeserver::ServerKeys,
-    request::{Options, Request, parse_device_id, parse_user_id},
+    request::{DEFAULT_BUSY_TIMEOUT, Inspection, Options, Request, parse_device_id, parse_user_id},
 };
 
 const OPTIONS: [&str; 5] = ["passphrase", "reset", "busyTimeout", "serverKeys", "recovery"];
+
+const INSPECT_OPTIONS: [&str; 2] = ["passphrase", "busyTimeout"];
 
 /// The longest wait that can be asked for, in milliseconds: that of JavaScript's own timers.
 const LONGEST_BUSY_TIMEOUT: f64 = 2_147_483_647.0;
@@ -36,6 +38,19 @@ pub fn read_request(
     let (user_id, device_id) = (parse_user_id(&user_id)?, parse_device_id(&device_id)?);
     let options = read_options(env, options, &user_id, &device_id)?;
     Request::new(user_id.as_str(), device_id.as_str(), &store_path, options)
+}
+
+pub fn read_inspection(env: &Env, store_path: Unknown, options: Unknown) -> Result<Inspection> {
+    let store_path = string("storePath", store_path)?;
+    let (mut passphrase, mut busy_timeout) = (None, DEFAULT_BUSY_TIMEOUT);
+    for_each_option(env, options, &INSPECT_OPTIONS, |option, name, value| {
+        match option {
+            "passphrase" => passphrase = Some(Zeroizing::new(string(name, value)?)),
+            _ => busy_timeout = milliseconds(name, value)?,
+        }
+        Ok(())
+    })?;
+    Inspection::new(&store_path, passphrase, busy_timeout)
 }
 
 /// A user, a device, and what the homeserver serves about them.
@@ -73,32 +88,45 @@ pub fn read_secret(secret: Unknown, user_id: Unknown) -> Result<(Zeroizing<Vec<u
     Ok((secret, parse_user_id(&id("userId", user_id, ErrorCode::InvalidUserId)?)?))
 }
 
-/// Reads each option as JavaScript does (`options.passphrase`), so also one that is inherited, not
-/// enumerable, or comes from a proxy. A passphrase that is overlooked would leave the store plain.
 fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &DeviceId) -> Result<Options> {
     let mut read = Options::default();
-    if type_of(options) == ValueType::Undefined {
-        return Ok(read);
-    }
-    check_options(env, "options", options, &OPTIONS)?;
-    for option in OPTIONS {
-        let value = intrinsics::get(env, options, option.to_owned()).map_err(|_| threw())?;
-        if type_of(value) == ValueType::Undefined {
-            continue;
-        }
-        let name = format!("options.{option}");
+    for_each_option(env, options, &OPTIONS, |option, name, value| {
         match option {
-            "passphrase" => read.passphrase = Some(Zeroizing::new(string(&name, value)?)),
-            "reset" => read.reset = boolean(&name, value)?,
-            "busyTimeout" => read.busy_timeout = milliseconds(&name, value)?,
-            "recovery" => read.recovery = Some(recovery::read(env, &name, value)?),
+            "passphrase" => read.passphrase = Some(Zeroizing::new(string(name, value)?)),
+            "reset" => read.reset = boolean(name, value)?,
+            "busyTimeout" => read.busy_timeout = milliseconds(name, value)?,
+            "recovery" => read.recovery = Some(recovery::read(env, name, value)?),
             _ => {
-                check_object(&name, value)?;
+                check_object(name, value)?;
                 read.server_keys = Some(answer::read(env, value, user_id, device_id)?);
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(read)
+}
+
+/// Reads each option as JavaScript does (`options.passphrase`), so also one that is inherited, not
+/// enumerable, or comes from a proxy. A passphrase that is overlooked would leave the store plain.
+///
+/// `read` gets the option, what a message calls it, and its value, if it is not undefined.
+fn for_each_option<'env>(
+    env: &'env Env,
+    options: Unknown<'env>,
+    known: &[&str],
+    mut read: impl FnMut(&str, &str, Unknown<'env>) -> Result<()>,
+) -> Result<()> {
+    if type_of(options) == ValueType::Undefined {
+        return Ok(());
+    }
+    check_options(env, "options", options, known)?;
+    for option in known {
+        let value = intrinsics::get(env, options, (*option).to_owned()).map_err(|_| threw())?;
+        if type_of(value) != ValueType::Undefined {
+            read(option, &format!("options.{option}"), value)?;
+        }
+    }
+    Ok(())
 }
 
 fn boolean(name: &str, value: Unknown) -> Result<bool> {

@@ -78,6 +78,18 @@ pub enum VerificationProblem {
     BadSignature,
 }
 
+/// How much of a cross-signing identity a store holds.
+#[napi(string_enum = "snake_case")]
+#[cfg_attr(test, derive(Debug, PartialEq, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum StoreIdentity {
+    /// Nothing of an identity.
+    None,
+    /// A part of one: not all private keys, or no signatures.
+    Incomplete,
+    /// All of one. `bootstrapCrossSigning` resumes it.
+    Complete,
+}
+
 /// What a cross-signing key is for.
 #[napi(string_enum = "snake_case")]
 #[cfg_attr(test, derive(Debug, serde::Deserialize), serde(rename_all = "snake_case"))]
@@ -136,6 +148,22 @@ pub struct RecoveryOptions {
     /// and `upload_account_data` in the result would replace what others have put there.
     #[napi(ts_type = "Record<string, object> | undefined")]
     pub account_data: Option<HashMap<String, String>>,
+}
+
+/// Options of `inspectStore`. An option that does not exist is an error (`INVALID_ARGUMENT`). An option that is
+/// `undefined` counts as absent.
+#[napi(object, object_to_js = false)]
+pub struct InspectOptions {
+    /// The passphrase that `OlmMachine.initialize` takes. Leave it out if the store is not encrypted. `''` is
+    /// a passphrase, too.
+    #[napi(ts_type = "string | undefined")]
+    pub passphrase: Option<String>,
+    /// How long to wait for a store that this process has open, or that another one keeps from being read, in
+    /// milliseconds: from 0 (do not wait) to 2147483647.
+    ///
+    /// @default 5000
+    #[napi(ts_type = "number | undefined")]
+    pub busy_timeout: Option<f64>,
 }
 
 /// The answer to `POST /_matrix/client/v3/keys/query`, unchanged, as `JSON.parse` gives it. A `Map` or an
@@ -254,6 +282,36 @@ pub struct UnverifiedDevice {
     pub problem: VerificationProblem,
     /// The problem in words, with what to do.
     pub message: String,
+}
+
+/// The result of `inspectStore`: what a store holds.
+#[napi(object, object_from_js = false)]
+#[cfg_attr(test, derive(Debug, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct StoreInfo {
+    /// The user that the store belongs to. Absent if it has no account yet.
+    #[napi(js_name = "user_id")]
+    pub user_id: Option<String>,
+    /// The device that the store belongs to. Absent if it has no account yet.
+    #[napi(js_name = "device_id")]
+    pub device_id: Option<String>,
+    /// The version of the store's schema. 0 if the SDK was interrupted before it made the tables.
+    pub schema: u32,
+    /// Whether the store is encrypted with a passphrase.
+    pub encrypted: bool,
+    /// How much of a cross-signing identity the store holds.
+    pub identity: StoreIdentity,
+    /// The public master key of the identity, in unpadded base64. Absent if there is none. An incomplete identity
+    /// may have one.
+    #[napi(js_name = "master_key")]
+    pub master_key: Option<String>,
+    /// Whether the store records the device with the signature of the identity's self-signing key. It does not
+    /// tell what the homeserver serves.
+    #[napi(js_name = "device_signed")]
+    pub device_signed: bool,
+    /// Whether the store records that the homeserver has the device keys. The record is not always right: a
+    /// device can be deleted.
+    #[napi(js_name = "device_keys_uploaded")]
+    pub device_keys_uploaded: bool,
 }
 
 /// Body of `POST /_matrix/client/v3/keys/upload`. It has no one-time keys: they belong to the

@@ -47,6 +47,10 @@ impl Codec {
         Ok((Self::Encrypted(cipher), exported))
     }
 
+    pub fn is_encrypting(&self) -> bool {
+        matches!(self, Self::Encrypted(_))
+    }
+
     /// The key of a row in one of the tables whose keys the SDK hashes.
     pub fn key(&self, table: &str, key: &[u8]) -> Vec<u8> {
         match self {

@@ -70,21 +70,11 @@ impl StoreFolder {
     /// Whether the folder holds a database, finished or not.
     pub fn has_database(&mut self) -> Result<bool> {
         let companions = self.companions();
-        match fs::symlink_metadata(self.path.join(DATABASE)) {
-            Ok(found) if found.is_file() => Ok(true),
-            // SQLite keeps its log beside the file that the link leads to. Two folders would share one
-            // store, each with a lock of its own.
-            Ok(found) if found.is_symlink() => Err(Error::new(
-                ErrorCode::InvalidStorePath,
-                format!("{DATABASE} in it is a symbolic link. Give the folder that really holds the file"),
-            )),
-            Ok(_) => Err(Error::corrupt(format_args!("{DATABASE} in it is not a file"))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.orphans = companions;
-                Ok(false)
-            }
-            Err(error) => Err(Error::io("look at the database", &error)),
+        let has_database = has_database(&self.path)?;
+        if !has_database {
+            self.orphans = companions;
         }
+        Ok(has_database)
     }
 
     /// The files in the folder that SQLite keeps beside a database.
@@ -132,6 +122,22 @@ impl StoreFolder {
     /// Keeps the folders that this call made, whatever happens from now on.
     pub fn keep(&mut self) {
         self.created.keep();
+    }
+}
+
+/// Whether a folder holds a database, finished or not.
+pub fn has_database(folder: &Path) -> Result<bool> {
+    match fs::symlink_metadata(folder.join(DATABASE)) {
+        Ok(found) if found.is_file() => Ok(true),
+        // SQLite keeps its log beside the file that the link leads to. Two folders would share one
+        // store, each with a lock of its own.
+        Ok(found) if found.is_symlink() => Err(Error::new(
+            ErrorCode::InvalidStorePath,
+            format!("{DATABASE} in it is a symbolic link. Give the folder that really holds the file"),
+        )),
+        Ok(_) => Err(Error::corrupt(format_args!("{DATABASE} in it is not a file"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("look at the database", &error)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! mean.
 
 mod codec;
+mod content;
 mod files;
 mod folder;
 mod held;
@@ -10,6 +11,7 @@ mod new_database;
 pub mod open_handles;
 mod path;
 mod rows;
+mod seen;
 mod staging;
 
 pub use self::{
@@ -18,5 +20,6 @@ pub use self::{
     new_database::create as create_database,
     path::resolve,
     rows::{Changes, DeviceRecord, Rows},
+    seen::{Seen, look},
     staging::Staging,
 };

@@ -6,11 +6,12 @@ use crate::{
     bootstrap::bootstrap,
     error::ErrorCode,
     homeserver::{Answer, Record, ServerKeys, verdict},
+    inspection::inspect,
     javascript::types::{
-        BootstrapErrorCode, BootstrapStatus, BootstrapWarningCode, CrossSigningBootstrap, UnverifiedDevice,
-        VerifiedDevice,
+        BootstrapErrorCode, BootstrapStatus, BootstrapWarningCode, CrossSigningBootstrap, StoreIdentity,
+        StoreInfo, UnverifiedDevice, VerifiedDevice,
     },
-    request::{Options, Request},
+    request::{DEFAULT_BUSY_TIMEOUT, Inspection, Options, Request},
 };
 
 const USER_ID: &str = "@_ghost:example.org";
@@ -35,6 +36,10 @@ async fn what_is_declared_is_returned() {
     };
     let created = call(None).await;
     assert_eq!(declared::<CrossSigningBootstrap>(&created).status, BootstrapStatus::Created);
+
+    let inspection = Inspection::new(store.to_str().unwrap(), None, DEFAULT_BUSY_TIMEOUT).unwrap();
+    let info = declared::<StoreInfo>(&inspect(inspection).await.unwrap());
+    assert_eq!((info.identity, info.device_signed), (StoreIdentity::Complete, true));
 
     let keys = json!(created);
     let served = |device: &serde_json::Value| Answer {

@@ -1,0 +1,242 @@
+'use strict'
+
+// Publishes many ghosts on a real Synapse with the command: killed in the middle, run again, and checked. Beside it the
+// pattern of the sidecar, a process per ghost and its requests:
+//   node benchmark/operators.js [--ghosts N] [--quick] [--folder DIR]
+
+const { spawn } = require('node:child_process')
+const { existsSync, readFileSync, writeFileSync } = require('node:fs')
+const { availableParallelism, tmpdir } = require('node:os')
+const { join } = require('node:path')
+const { createInterface } = require('node:readline')
+const { Readable } = require('node:stream')
+const { parseArgs } = require('node:util')
+const { SIDECAR, contenders } = require('./contenders')
+const { Synapse, TOKEN, missing } = require('./homeserver')
+const { workspace } = require('./measure')
+
+/**
+ * @typedef {{ user_id: string, device_id: string, store_path: string }} Ghost
+ *
+ * @typedef {object} Cost of a way to publish ghosts
+ * @property {number} seconds
+ * @property {number} waiting seconds in which the homeserver had a request to answer
+ * @property {number} processor seconds of the homeserver's processor
+ * @property {Record<string, number>} requests how many, by method and endpoint
+ */
+
+const COMMAND = join(__dirname, '..', 'bin', 'rust-crypto-helper.js')
+const DEVICE = 'GHOSTDEVICE'
+const REGISTERING = 16
+
+const { values: options } = parseArgs({
+  options: {
+    ghosts: { type: 'string', default: '2000' },
+    quick: { type: 'boolean', default: false },
+    folder: { type: 'string', default: tmpdir() },
+  },
+})
+const count = options.quick ? 60 : Number(options.ghosts)
+
+/** @param {string} text */
+const progress = (text) => console.error(text)
+
+/**
+ * Does something for each item, for some at the same time.
+ *
+ * @template T
+ * @param {T[]} items
+ * @param {number} atOnce
+ * @param {(item: T) => Promise<void>} work
+ */
+async function each(items, atOnce, work) {
+  let next = 0
+  const lane = async () => {
+    for (let item = items[next++]; item !== undefined; item = items[next++]) await work(item)
+  }
+  await Promise.all(Array.from({ length: atOnce }, lane))
+}
+
+/**
+ * @param {Synapse} synapse
+ * @param {string} folder
+ * @param {string} prefix
+ * @returns {Promise<Ghost[]>}
+ */
+async function register(synapse, folder, prefix) {
+  /** @type {Ghost[]} */
+  const ghosts = []
+  const numbers = Array.from({ length: count }, (_, n) => n)
+  await each(numbers, REGISTERING, async (n) => {
+    const user_id = await synapse.register(`_${prefix}_${n}`)
+    ghosts.push({ user_id, device_id: DEVICE, store_path: join(folder, prefix, String(n)) })
+  })
+  return ghosts
+}
+
+/**
+ * What something costs.
+ *
+ * @param {Synapse} synapse
+ * @param {() => Promise<void>} work
+ * @returns {Promise<Cost>}
+ */
+async function measure(synapse, work) {
+  const processor = synapse.processorTime()
+  const since = Date.now() / 1000
+  await work()
+  const seconds = Date.now() / 1000 - since
+  /** @type {Record<string, number>} */
+  const requests = {}
+  let [waiting, until] = [0, since]
+  for (const { name, from, to } of synapse.requests(since).sort((a, b) => a.from - b.from)) {
+    requests[name] = (requests[name] ?? 0) + 1
+    waiting += Math.max(0, to - Math.max(from, until))
+    until = Math.max(until, to)
+  }
+  return { seconds, waiting, processor: synapse.processorTime() - processor, requests }
+}
+
+/**
+ * Runs the command with the ghosts on its standard input.
+ *
+ * @param {Synapse} synapse
+ * @param {string} name
+ * @param {Ghost[]} ghosts
+ * @param {number} [killedAfter] so many results
+ */
+async function run(synapse, name, ghosts, killedAfter = Infinity) {
+  const args = [COMMAND, name, '--homeserver', synapse.url, '--ghosts', '-', '--json']
+  const env = { ...process.env, RUST_CRYPTO_HELPER_AS_TOKEN: TOKEN }
+  const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'inherit'] })
+  const ended = new Promise((end) => child.once('close', (code) => end(code)))
+  // It may end before it has read everything.
+  child.stdin.on('error', () => undefined)
+  Readable.from(ghosts.map((ghost) => `${JSON.stringify(ghost)}\n`)).pipe(child.stdin)
+  /** @type {Record<string, number>} */
+  const statuses = {}
+  let results = 0
+  let memory = 0
+  for await (const line of createInterface({ input: child.stdout })) {
+    const { status, error } = JSON.parse(line)
+    const key = status ?? error.code
+    statuses[key] = (statuses[key] ?? 0) + 1
+    if (results % 20 === 0) memory = Math.max(memory, peakMemory(child.pid) ?? 0)
+    if (++results === killedAfter) child.kill('SIGKILL')
+  }
+  return { code: await ended, statuses, memory }
+}
+
+/**
+ * In MB, if the process still runs.
+ *
+ * @param {number | undefined} pid
+ */
+function peakMemory(pid) {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * A process per ghost, and the requests that publish what it prints.
+ *
+ * @param {Synapse} synapse
+ * @param {Ghost} ghost
+ */
+async function publishBySidecar(synapse, { user_id, device_id, store_path }) {
+  const bootstrap = contenders.sidecar.load()
+  const payloads = /** @type {any} */ (await bootstrap(user_id, device_id, store_path))
+  const query = { user_id, device_id }
+  // The sidecar does not print them: they come from the ghost's OlmMachine. This takes a few milliseconds.
+  const { upload_device_keys } = /** @type {any} */ (
+    await contenders.addon.load()(user_id, device_id, store_path)
+  )
+  await synapse.send('PUT', `/devices/${device_id}`, {}, { user_id })
+  await synapse.send('POST', '/keys/upload', upload_device_keys, query)
+  await synapse.send('POST', '/keys/device_signing/upload', payloads.upload_keys, query)
+  await synapse.send('POST', '/keys/signatures/upload', payloads.upload_signatures, query)
+}
+
+/**
+ * @param {string} title
+ * @param {Cost} cost
+ */
+function row(title, { seconds, waiting, processor, requests }) {
+  const sent = Object.values(requests).reduce((sum, times) => sum + times, 0)
+  const cells = [
+    title,
+    `${seconds.toFixed(1)} s`,
+    `${((seconds * 1000) / count).toFixed(1)} ms`,
+    (sent / count).toFixed(2),
+    `${Math.round((waiting / seconds) * 100)} %`,
+    `${Math.round((processor / seconds) * 100)} %`,
+  ]
+  return `| ${cells.join(' | ')} |`
+}
+
+/** @param {Cost} cost */
+const listed = ({ requests }) =>
+  Object.entries(requests)
+    .map(([name, times]) => `${times.toLocaleString('en-US')} × \`${name}\``)
+    .join(', ')
+
+async function main() {
+  const problem = missing() ?? (existsSync(SIDECAR) ? undefined : 'no sidecar: npm run prebench builds it')
+  if (problem) throw new Error(problem)
+  const folder = workspace(options.folder)
+  const synapse = await Synapse.start(join(folder, 'synapse'))
+  try {
+    progress(`registering ${count} ghosts twice`)
+    const [ours, theirs] = [await register(synapse, folder, 'a'), await register(synapse, folder, 'b')]
+
+    progress('publishing them, killed in the middle and run again')
+    /** @type {Awaited<ReturnType<typeof run>>[]} */
+    const runs = []
+    const command = await measure(synapse, async () => {
+      runs.push(await run(synapse, 'publish', ours, Math.floor(count / 2)))
+      runs.push(await run(synapse, 'publish', ours))
+    })
+    const [killed, again] = /** @type {[typeof runs[0], typeof runs[0]]} */ (runs)
+    /** @type {Awaited<ReturnType<typeof run>> | undefined} */
+    let status
+    const checking = await measure(synapse, async () => void (status = await run(synapse, 'status', ours)))
+
+    progress('publishing the others with a process per ghost')
+    const sidecar = await measure(synapse, () =>
+      each(theirs, contenders.sidecar.inFlight ?? 1, (ghost) => publishBySidecar(synapse, ghost)),
+    )
+    const verified = await run(synapse, 'status', theirs)
+
+    const report = `# Operators
+
+${count.toLocaleString('en-US')} ghosts that are registered and have neither a device nor a store, on Synapse ${synapse.version} with SQLite. \
+Everything runs on the same ${availableParallelism()} cores, \`node benchmark/operators.js\`.
+
+- *the command*: \`rust-crypto-helper publish\`, with the ghosts from a stream. It was killed after ${Math.floor(count / 2).toLocaleString('en-US')} results and run again. The time is that of both runs.
+- *a process per ghost*: the pattern of the sidecar. A program makes the keys in the plain way and ends, and four requests publish them. ${contenders.sidecar.inFlight} run at a time. Nothing is checked. The device keys come from a call of this package, because the sidecar leaves them to the ghost's \`OlmMachine\`.
+- *homeserver at work*: the part of the time in which Synapse had at least one request to answer. *its processor*: the part in which it kept a processor busy. The rest is its disk, and the share of the other programs.
+
+| | time | per ghost | requests per ghost | homeserver at work | its processor |
+|---|---|---|---|---|---|
+${row('the command', command)}
+${row('a process per ghost', sidecar)}
+${row('`status` of all', checking)}
+
+- Requests of the command: ${listed(command)}.
+- Requests of a process per ghost: ${listed(sidecar)}.
+- The run that was killed: ${JSON.stringify(killed.statuses)}. The second run: ${JSON.stringify(again.statuses)}, exit code ${again.code}. \`status\` then: ${JSON.stringify(status?.statuses)}, exit code ${status?.code}. \`status\` of those of the sidecar: ${JSON.stringify(verified.statuses)}, exit code ${verified.code}.
+- Peak memory of the command: ${Math.round(killed.memory)} MB in the first run, ${Math.round(again.memory)} MB in the second, ${Math.round(status?.memory ?? 0)} MB for \`status\`.
+`
+    console.log(report)
+    if (!options.quick) writeFileSync(join(__dirname, 'operators.md'), report)
+    if (again.code !== 0 || status?.code !== 0) process.exitCode = 1
+  } finally {
+    synapse.stop()
+  }
+}
+
+void main()

@@ -1,0 +1,67 @@
+//! What a store holds, without a change to it.
+
+use std::{path::Path, sync::Arc};
+
+use ruma::{OwnedDeviceId, OwnedUserId};
+use serde::Serialize;
+
+use crate::{
+    error::Result,
+    identity::{Extent, Ghost, Summary},
+    patience::once_free,
+    request::Inspection,
+    schedule::{
+        executor::{blocking, wait},
+        queue,
+    },
+    store::{self, Seen},
+};
+
+/// The result of a look at a store.
+#[derive(Serialize)]
+pub struct Inspected {
+    #[serde(flatten)]
+    owner: Option<Owner>,
+    schema: u8,
+    encrypted: bool,
+    #[serde(flatten)]
+    ghost: Summary,
+}
+
+#[derive(Serialize)]
+struct Owner {
+    user_id: OwnedUserId,
+    device_id: OwnedDeviceId,
+}
+
+pub async fn inspect(inspection: Inspection) -> Result<Inspected> {
+    let inspection = Arc::new(inspection);
+    // As a bootstrap does, so that the calls for one store keep their order.
+    let turn = queue::turn(&inspection.store_path).await;
+    let folder = blocking({
+        let path = inspection.store_path.clone();
+        move || store::resolve(&path).map_err(|error| error.about(&path))
+    })
+    .await?;
+    let turn = (if folder == inspection.store_path { None } else { Some(queue::turn(&folder).await) }, turn);
+    let outcome = once_free(&folder, inspection.busy_timeout, {
+        let folder = folder.clone();
+        move || look(&folder, inspection.passphrase.as_ref().map(|passphrase| passphrase.as_str()))
+    })
+    .await;
+    drop(turn);
+    outcome
+}
+
+/// On a thread that may block.
+fn look(folder: &Path, passphrase: Option<&str>) -> Result<Inspected> {
+    let Seen { rows, schema, is_encrypted: encrypted } = store::look(folder, passphrase)?;
+    let Some(rows) = rows else {
+        let (identity, master_key) = (Extent::None, None);
+        let ghost = Summary { identity, master_key, device_signed: false, device_keys_uploaded: false };
+        return Ok(Inspected { owner: None, schema, encrypted, ghost });
+    };
+    let (user_id, device_id) = (rows.account.user_id().to_owned(), rows.account.device_id().to_owned());
+    let ghost = wait(Ghost::from_rows(rows, &user_id, &device_id, false))?.summary()?;
+    Ok(Inspected { owner: Some(Owner { user_id, device_id }), schema, encrypted, ghost })
+}
