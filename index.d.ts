@@ -113,6 +113,7 @@ export type BootstrapWarningCode = 'DEVICE_KEYS_DIFFER' | 'DEVICE_KEYS_INVALID' 
 /**
  * Makes a random recovery key, as clients show it: 12 groups of 4 characters. It opens the secret storage that
  * `bootstrapCrossSigning` keeps an identity in, here and in every client. Nobody can bring a lost key back.
+ * Make a key for each user, and never use one for two.
  */
 export declare function createRecoveryKey(): string
 
@@ -303,6 +304,21 @@ export interface KeysQueryAnswer {
   /** Homeservers that did not answer, by server name. */
   failures?: Record<string, object> | null | undefined
 }
+
+/**
+ * Tells under which ID `bootstrapCrossSigning` puts a recovery key into the secret storage of a user. Read the
+ * account data `m.secret_storage.key.<ID>` for the option `recovery`. It is not the ID of a key that a client has
+ * made: `m.secret_storage.default_key` names that one.
+ *
+ * The ID does not tell the key: it is 16 bytes of HKDF-SHA-256 in hexadecimal, always the same for a key and a user.
+ *
+ * Throws a `BootstrapError` if an argument is wrong. Its `code` is `INVALID_USER_ID`, `INVALID_RECOVERY_KEY` or
+ * `INVALID_ARGUMENT`.
+ *
+ * @param key a recovery key, as `createRecoveryKey`, `deriveRecoveryKey` or a client shows it
+ * @param userId the full user ID, such as `@_ghost:example.org`
+ */
+export declare function recoveryKeyId(key: string, userId: string): string
 
 /**
  * The option `recovery` of `bootstrapCrossSigning`.

@@ -13,6 +13,7 @@ import {
   type CrossSigningBootstrap,
   deriveRecoveryKey,
   type KeysQueryAnswer,
+  recoveryKeyId,
   verifyPublished,
 } from 'rust-crypto-helper'
 import { change, record, setRecord } from './support/database'
@@ -137,6 +138,7 @@ describe('recovery keys', () => {
     ['a secret of 31 bytes', 'INVALID_ARGUMENT', ['x'.repeat(31), USER_ID]],
     ['31 bytes', 'INVALID_ARGUMENT', [new Uint8Array(31), USER_ID]],
     ['an empty secret', 'INVALID_ARGUMENT', ['', USER_ID]],
+    ['a secret with half of a surrogate pair', 'INVALID_ARGUMENT', [`${'x'.repeat(32)}\ud800`, USER_ID]],
     ['a secret that is an array', 'INVALID_ARGUMENT', [Array(32).fill(0), USER_ID]],
     ['a secret that is a Uint16Array', 'INVALID_ARGUMENT', [new Uint16Array(64), USER_ID]],
     ['a secret that is an ArrayBuffer', 'INVALID_ARGUMENT', [new ArrayBuffer(64), USER_ID]],
@@ -176,6 +178,20 @@ describe('recovery keys', () => {
       if (key.trim().length > 3) expect(error.message).not.toContain(key.trim().slice(0, 8))
     }
     expect(trace(store)).toEqual({ parent: false })
+  })
+
+  test('the ID of a key is that of HKDF by Node.js, and tells what to read', async () => {
+    const { key, accountData } = await escrowedGhost()
+    const id = Buffer.from(hkdfSync('sha256', readKey(key), '', `rust-crypto-helper key ID v1 ${USER_ID}`, 16))
+    expect(recoveryKeyId(key, USER_ID)).toBe(id.toString('hex'))
+    expect(defaultKeyId(accountData)).toBe(id.toString('hex'))
+    expect(recoveryKeyId(` ${key.replaceAll(' ', '')}`, USER_ID)).toBe(id.toString('hex'))
+    expect(recoveryKeyId(key, '@other:example.org')).not.toBe(id.toString('hex'))
+    const untyped = recoveryKeyId as (...args: unknown[]) => string
+    expect(thrown(() => untyped()).code).toBe('INVALID_ARGUMENT')
+    expect(thrown(() => untyped('key', USER_ID)).code).toBe('INVALID_RECOVERY_KEY')
+    expect(thrown(() => untyped(key, 'ghost')).code).toBe('INVALID_USER_ID')
+    expect(thrown(() => untyped(key)).code).toBe('INVALID_ARGUMENT')
   })
 
   test('white space in a key does not count', async () => {
@@ -327,6 +343,34 @@ describe('restore', () => {
     const restored = await bootstrap(store, { recovery: { key, accountData } })
     expect(restored.status).toBe('restored')
     expect(restored.upload_keys).toEqual(made.upload_keys)
+  })
+
+  test('what the store has of another identity is not replaced', async () => {
+    const { folder, key, made, accountData } = await escrowedGhost()
+    const store = join(folder, 'other')
+    const other = await bootstrap(store, {})
+    const identity = (await record(store, 'identity')) as { keys: object }
+    const refused = async (options: BootstrapOptions, theirs: string[]) => {
+      const before = trace(store)
+      const error = await failure(bootstrap(store, { ...options, recovery: { key, accountData } }))
+      expect(error.code).toBe('IDENTITY_CONFLICT')
+      expect(error.message).toContain(masterKey(made))
+      expect(theirs.filter((theirs) => error.message.includes(theirs))).toHaveLength(1)
+      expect(trace(store)).toEqual(before)
+    }
+    for (const name of ['master_key', 'self_signing_key', 'user_signing_key']) {
+      await setRecord(store, 'identity', { ...identity, keys: { ...identity.keys, [name]: null } })
+      for (const serverKeys of [undefined, answer(), answer(made, false)])
+        await refused({ serverKeys }, publicKeys(other))
+    }
+    await change(store, "DELETE FROM kv WHERE key = 'identity'")
+    for (const serverKeys of [undefined, answer()]) await refused({ serverKeys }, [masterKey(other)])
+
+    // Public keys that are no longer served are worth nothing.
+    const serverKeys = answer(made, false)
+    const restored = await bootstrap(store, { serverKeys, recovery: { key, accountData } })
+    expect(restored.status).toBe('restored')
+    expect(publicKeys(restored)).toEqual(publicKeys(made))
   })
 
   test('what a client has made is restored, in every form of base64', async () => {
@@ -670,6 +714,24 @@ describe('account data that are not what they should be', () => {
       expect(trace(own)).toEqual(before)
     }
     expect(existsSync(store)).toBe(false)
+  })
+
+  test('damaged secrets are mended, although nothing describes the key', async () => {
+    const { folder, key, made, store: own, serverKeys, accountData } = await escrowedGhost()
+    const id = defaultKeyId(accountData)
+    const damaged: AccountData = {}
+    for (const name of SECRETS) damaged[name] = { encrypted: { [id]: { iv: '', ciphertext: '', mac: '' } } }
+    const recovery = { key, accountData: damaged }
+    const error = await failure(bootstrap(join(folder, 'new'), { serverKeys, recovery }))
+    expect(error.code).toBe('RECOVERY_KEY_MISMATCH')
+    expect(error.message).toContain('damaged')
+    expect(existsSync(join(folder, 'new'))).toBe(false)
+
+    const mended = await bootstrap(own, { serverKeys, recovery })
+    expect(mended.missing).toEqual(['upload_account_data'])
+    expect(escrowed(put(damaged, mended.upload_account_data), key)).toEqual(publicKeys(made))
+    const replaced = await bootstrap(join(folder, 'new'), { reset: true, serverKeys, recovery })
+    expect(escrowed(put(damaged, replaced.upload_account_data), key)).toEqual(publicKeys(replaced))
   })
 
   test('a default key that the recovery key is not is never replaced', async () => {

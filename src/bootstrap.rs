@@ -2,15 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use ruma::UserId;
 use serde::Serialize;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     homeserver::{self, Comparison, ServerKeys, Upload, Warning},
     identity::{Bootstrapped, Ghost, Payloads, Status},
     patience::once_free,
-    recovery::{AccountDataUpload, Escrow, SecretStorage, restorable},
+    recovery::{self, AccountDataUpload, Escrow, SecretStorage},
     request::Request,
     schedule::{
         executor::{blocking, wait},
@@ -110,38 +109,27 @@ fn bootstrap_ghost(
         Some(rows) => wait(Ghost::from_rows(rows, user_id, device_id, reset))?,
     };
     if !reset {
-        if let Some(storage) = storage.filter(|_| ghost.identity().is_none()) {
-            restore(&mut ghost, storage, served, user_id)?;
+        let mut lack = None;
+        if let (None, Some(storage)) = (ghost.identity(), storage) {
+            match wait(storage.identity(user_id))? {
+                Some(stored) => {
+                    let served = recovery::served_identity(&stored.keys.public, served, user_id)?;
+                    ghost.adopt(stored, served)?;
+                }
+                None => lack = Some(storage.lack()),
+            }
         }
         ghost.check_complete()?;
         match served {
-            Some(served) => homeserver::check_conflict(user_id, ghost.identity(), served)
-                .map_err(|error| naming_lack(error, storage.filter(|_| ghost.identity().is_none())))?,
+            Some(served) => {
+                homeserver::check_conflict(user_id, ghost.identity(), served, lack.as_deref())?;
+            }
             None => ghost.check_not_foreign()?,
         }
     }
     let ghost = wait(ghost.bootstrap(served.and_then(ServerKeys::identity).as_ref()))?;
     let escrow = storage.map(|storage| storage.escrow(&ghost.keys.seeds())).transpose()?;
     Ok((ghost, escrow))
-}
-
-/// Brings the identity back that is in the secret storage, if it is there as a whole.
-fn restore(
-    ghost: &mut Ghost,
-    storage: &SecretStorage,
-    served: Option<&ServerKeys>,
-    user_id: &UserId,
-) -> Result<()> {
-    let Some(seeds) = storage.seeds()? else { return Ok(()) };
-    let served = wait(restorable(&seeds, served, user_id))?;
-    wait(ghost.restore(&seeds, served.as_ref()))
-}
-
-fn naming_lack(mut error: Error, storage: Option<&SecretStorage>) -> Error {
-    if let Some(storage) = storage {
-        error.message = format!("{}. It cannot be brought back: {}", error.message, storage.lack());
-    }
-    error
 }
 
 fn outcome(ghost: Bootstrapped, escrow: Option<Escrow>, served: Option<&ServerKeys>) -> Outcome {

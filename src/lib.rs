@@ -23,6 +23,7 @@ use std::{
 
 use napi::{Env, Unknown, bindgen_prelude::Object};
 use napi_derive::napi;
+use zeroize::Zeroizing;
 use zeroizing_alloc::ZeroAlloc;
 
 use crate::{
@@ -162,6 +163,7 @@ pub fn verify_published(
 
 /// Makes a random recovery key, as clients show it: 12 groups of 4 characters. It opens the secret storage that
 /// `bootstrapCrossSigning` keeps an identity in, here and in every client. Nobody can bring a lost key back.
+/// Make a key for each user, and never use one for two.
 #[napi(ts_return_type = "string")]
 pub fn create_recovery_key(env: &Env) -> napi::Result<Unknown<'static>> {
     let text = caught(|| RecoveryKey::create()?.to_text());
@@ -186,6 +188,26 @@ pub fn derive_recovery_key(env: &Env, secret: Unknown, user_id: Unknown) -> napi
         RecoveryKey::derive(&secret, &user_id)?.to_text()
     });
     result::to_string(*env, text)
+}
+
+/// Tells under which ID `bootstrapCrossSigning` puts a recovery key into the secret storage of a user. Read the
+/// account data `m.secret_storage.key.<ID>` for the option `recovery`. It is not the ID of a key that a client has
+/// made: `m.secret_storage.default_key` names that one.
+///
+/// The ID does not tell the key: it is 16 bytes of HKDF-SHA-256 in hexadecimal, always the same for a key and a user.
+///
+/// Throws a `BootstrapError` if an argument is wrong. Its `code` is `INVALID_USER_ID`, `INVALID_RECOVERY_KEY` or
+/// `INVALID_ARGUMENT`.
+///
+/// @param key a recovery key, as `createRecoveryKey`, `deriveRecoveryKey` or a client shows it
+/// @param userId the full user ID, such as `@_ghost:example.org`
+#[napi(ts_args_type = "key: string, userId: string", ts_return_type = "string")]
+pub fn recovery_key_id(env: &Env, key: Unknown, user_id: Unknown) -> napi::Result<Unknown<'static>> {
+    let id = caught(|| {
+        let (key, user_id) = arguments::read_recovery_key(key, user_id)?;
+        key.id(&user_id).map(Zeroizing::new)
+    });
+    result::to_string(*env, id)
 }
 
 /// A panic that leaves a function of napi ends Node.js.

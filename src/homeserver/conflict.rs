@@ -10,19 +10,31 @@ use crate::{
     keys::PublicIdentity,
 };
 
-/// Fails with `IDENTITY_CONFLICT` if there is a sign of an identity that is not the store's.
-pub fn check_conflict(user_id: &UserId, ours: Option<&PublicIdentity>, served: &ServerKeys) -> Result<()> {
+/// Fails with `IDENTITY_CONFLICT` if there is a sign of an identity that is not the store's. `lack` says why
+/// the identity cannot be restored, if there was an attempt.
+pub fn check_conflict(
+    user_id: &UserId,
+    ours: Option<&PublicIdentity>,
+    served: &ServerKeys,
+    lack: Option<&str>,
+) -> Result<()> {
     let Some(sign) = sign_of_another_identity(ours, served) else { return Ok(()) };
     let ours = ours.and_then(|identity| public_key(&identity.master_key));
-    Err(Error::new(
+    let store = ours.map_or_else(|| "none".to_owned(), |key| format!("the one with {key}"));
+    let lack = lack.map(|lack| format!(", and {lack}")).unwrap_or_default();
+    Err(conflict(user_id, &sign, &format!("the store has {store}{lack}")))
+}
+
+/// `served` is what the homeserver has, and `ours` is what there is here, in words.
+pub fn conflict(user_id: &UserId, served: &str, ours: &str) -> Error {
+    Error::new(
         ErrorCode::IdentityConflict,
         format!(
-            "the homeserver has {sign} for {user_id}, the store has {}. Bring back the store that belongs to that \
-             identity. Only if it is lost, replace the identity with the option reset, after which whoever verified \
-             this user has to do so again",
-            ours.map_or_else(|| "none".to_owned(), |key| format!("the one with {key}")),
+            "the homeserver has {served} for {user_id}, {ours}. Bring back the store that belongs to that identity. \
+             Only if it is lost, replace the identity with the option reset, after which whoever verified this user \
+             has to do so again"
         ),
-    ))
+    )
 }
 
 /// What the homeserver has, in words.

@@ -8,7 +8,7 @@ mod verdict;
 
 pub use self::{
     comparison::{Comparison, Upload, Warning, compare},
-    conflict::check_conflict,
+    conflict::{check_conflict, conflict},
     server_keys::{Answer, Record, ServerKeys},
     verdict::verdict,
 };

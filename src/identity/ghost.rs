@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     payloads::{Payloads, Status},
-    private::{PrivateKeys, Seeds},
+    private::{Found, PrivateKeys, PublicPart, StoredIdentity},
 };
 use crate::{
     error::{Error, ErrorCode, Result},
@@ -24,10 +24,10 @@ pub struct Ghost {
     account: Account,
     is_new: bool,
     keys: Option<PrivateKeys>,
-    /// Why the private keys of the store cannot be used, if there are some.
-    deficit: Option<Error>,
-    /// The private identity, if it comes from elsewhere and is not in the store yet.
-    restored: Option<PickledCrossSigningIdentity>,
+    /// What the store holds of an identity, if that is not all of it.
+    part: Option<PublicPart>,
+    /// The private identity, if it comes from the secret storage and is not in the store yet.
+    adopted: Option<PickledCrossSigningIdentity>,
     /// The public identity as the store records it.
     recorded: Option<PublicIdentity>,
     device: Option<DeviceRecord>,
@@ -87,9 +87,10 @@ impl Ghost {
             return Ok(ghost);
         }
         if let Some(identity) = &private_identity {
-            match PrivateKeys::check(identity, user_id).await {
-                Err(error) if error.code == ErrorCode::IdentityIncomplete => ghost.deficit = Some(error),
-                checked => ghost.keys = checked?,
+            match PrivateKeys::check(identity, user_id).await? {
+                Found::Nothing => {}
+                Found::Part(part) => ghost.part = Some(part),
+                Found::All(keys) => ghost.keys = Some(keys),
             }
         }
         ghost.recorded = public_identity.map(|identity| PublicIdentity {
@@ -102,7 +103,7 @@ impl Ghost {
     }
 
     fn of(account: Account, is_new: bool) -> Self {
-        Self { account, is_new, keys: None, deficit: None, restored: None, recorded: None, device: None }
+        Self { account, is_new, keys: None, part: None, adopted: None, recorded: None, device: None }
     }
 
     fn check_recorded(&self) -> Result<()> {
@@ -126,7 +127,7 @@ impl Ghost {
                 Err(error) if error.code == ErrorCode::IdentityIncomplete => Extent::Incomplete,
                 Err(error) => return Err(error),
             },
-            None if self.deficit.is_some() || self.recorded.is_some() => Extent::Incomplete,
+            None if self.part.is_some() || self.recorded.is_some() => Extent::Incomplete,
             None => Extent::None,
         };
         let public = self.identity().or(self.recorded.as_ref());
@@ -139,30 +140,42 @@ impl Ghost {
     }
 
     /// `IDENTITY_INCOMPLETE` if the store holds some of the private keys of an identity, but not all.
-    pub fn check_complete(&mut self) -> Result<()> {
-        self.deficit.take().map_or(Ok(()), Err)
+    pub fn check_complete(&self) -> Result<()> {
+        self.part.as_ref().map_or(Ok(()), |part| Err(part.incomplete()))
     }
 
-    /// Gives the ghost the identity with these private keys. Whatever the store knows of an identity is
-    /// replaced.
+    /// Gives the ghost the identity from its secret storage. Fails with `IDENTITY_CONFLICT` if the store has
+    /// something of another identity, except for public keys that the homeserver no longer serves.
     ///
     /// The public identity is taken from where it has the signatures that it is published with: `served`,
-    /// which must be of these keys, or else the store. Otherwise it is signed anew.
-    pub async fn restore(&mut self, seeds: &Seeds, served: Option<&PublicIdentity>) -> Result<()> {
-        let (identity, keys) = seeds.import(self.account.user_id()).await?;
-        let recorded = self
-            .recorded
-            .take()
-            .filter(|recorded| keys.public.is_same(recorded) && recorded.check_signatures().is_ok());
-        self.recorded = Some(match served.cloned().or(recorded) {
+    /// which must be the stored one, or else the store. Otherwise it is signed anew.
+    pub fn adopt(
+        &mut self,
+        StoredIdentity { pickle, keys }: StoredIdentity,
+        served: Option<PublicIdentity>,
+    ) -> Result<()> {
+        if let Some(key) = self.part.take().and_then(|part| part.other_key(&keys.public)) {
+            return Err(other_stored(&format!("holds the private part of {key}"), &keys.public));
+        }
+        let recorded = self.recorded.take();
+        let other = recorded.as_ref().filter(|recorded| !keys.public.is_same(recorded));
+        if let (None, Some(other)) = (&served, other) {
+            let master_key = master_key(other).unwrap_or_default();
+            return Err(other_stored(
+                &format!("knows the identity with the master key {master_key}"),
+                &keys.public,
+            ));
+        }
+        let recorded =
+            recorded.filter(|recorded| keys.public.is_same(recorded) && recorded.check_signatures().is_ok());
+        self.recorded = Some(match served.or(recorded) {
             Some(found) => {
                 PublicIdentity { master_key: self.without_wrong_signatures(&found.master_key)?, ..found }
             }
             None => self.sign_identity(&keys)?,
         });
-        self.restored = Some(identity.pickle().await);
+        self.adopted = Some(pickle);
         self.keys = Some(keys);
-        self.deficit = None;
         Ok(())
     }
 
@@ -194,8 +207,9 @@ impl Ghost {
     async fn create(self) -> Result<Bootstrapped> {
         let failed = |_| Error::internal("the SDK made an identity that cannot be used");
         let (identity, _, _) = self.account.bootstrap_cross_signing().await;
-        let keys = PrivateKeys::check(&identity, self.account.user_id()).await?;
-        let keys = keys.ok_or_else(|| Error::internal("the SDK made an incomplete identity"))?;
+        let Found::All(keys) = PrivateKeys::check(&identity, self.account.user_id()).await? else {
+            return Err(Error::internal("the SDK made an incomplete identity"));
+        };
         let payloads = self.payloads(&keys, keys.public.clone()).map_err(failed)?;
         payloads.check().map_err(failed)?;
         let changes = Changes {
@@ -212,17 +226,17 @@ impl Ghost {
         let payloads =
             self.payloads(&keys, identity).map_err(|_| Error::internal("the device cannot be signed"))?;
         payloads.check().map_err(|_| bad_signature("identity"))?;
-        let restored = self.restored.take();
-        let status = if restored.is_some() { Status::Restored } else { Status::Resumed };
+        let adopted = self.adopted.take();
+        let status = if adopted.is_some() { Status::Restored } else { Status::Resumed };
         let mut changes =
             Changes { account: self.is_new.then(|| self.account.pickle()), ..Changes::default() };
-        if self.recorded.is_none() || restored.is_some() {
+        if self.recorded.is_none() || adopted.is_some() {
             changes.public_identity = Some(own_identity(&payloads)?);
         }
         if !self.is_device_signed(&keys.public)? {
             changes.device = Some(self.signed_device(&payloads)?);
         }
-        changes.private_identity = restored;
+        changes.private_identity = adopted;
         Ok(Bootstrapped { status, payloads, changes, keys })
     }
 
@@ -337,6 +351,18 @@ impl Ghost {
             None => DeviceRecord::own(keys),
         }
     }
+}
+
+fn other_stored(what: &str, stored: &PublicIdentity) -> Error {
+    Error::new(
+        ErrorCode::IdentityConflict,
+        format!(
+            "it {what}, and the secret storage holds the identity with the master key {}. To go on with the identity \
+             of the secret storage, use a new device ID and an empty folder. To replace both, use the option reset, \
+             after which whoever verified this user has to do so again",
+            master_key(stored).unwrap_or_default()
+        ),
+    )
 }
 
 fn check_account(account: &Account, user_id: &UserId, device_id: &DeviceId) -> Result<()> {

@@ -7,5 +7,5 @@ mod private;
 pub use self::{
     ghost::{Bootstrapped, Extent, Ghost, Summary},
     payloads::{Payloads, Status},
-    private::Seeds,
+    private::{Seeds, StoredIdentity},
 };

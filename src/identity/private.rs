@@ -2,7 +2,7 @@
 
 use matrix_sdk_crypto::{
     SignatureError,
-    olm::PrivateCrossSigningIdentity,
+    olm::{PickledCrossSigningIdentity, PrivateCrossSigningIdentity},
     types::{CrossSigningKey, DeviceKeys, Signatures},
     vodozemac::Ed25519SecretKey,
 };
@@ -11,9 +11,16 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, ErrorCode, Result},
-    keys::{PublicIdentity, signed_text},
+    keys::{PublicIdentity, is_same_key, signed_text},
     secret::Secret,
 };
+
+/// A private identity that was kept outside of the store.
+pub struct StoredIdentity {
+    pub pickle: PickledCrossSigningIdentity,
+    /// The public keys in it have no signatures.
+    pub keys: PrivateKeys,
+}
 
 /// The seeds of the three private keys.
 pub struct Seeds {
@@ -23,8 +30,8 @@ pub struct Seeds {
 }
 
 impl Seeds {
-    /// The private identity, as the SDK imports it. Its public keys have no signatures.
-    pub async fn import(&self, user: &UserId) -> Result<(PrivateCrossSigningIdentity, PrivateKeys)> {
+    /// The private identity, as the SDK imports it.
+    pub async fn import(&self, user: &UserId) -> Result<StoredIdentity> {
         let failed = || Error::internal("the SDK does not take the private keys of an identity");
         let identity = PrivateCrossSigningIdentity::empty(user);
         let [master, self_signing, user_signing] =
@@ -37,8 +44,10 @@ impl Seeds {
             )
             .await
             .map_err(|_| failed())?;
-        let keys = PrivateKeys::check(&identity, user).await?.ok_or_else(failed)?;
-        Ok((identity, keys))
+        match PrivateKeys::check(&identity, user).await? {
+            Found::All(keys) => Ok(StoredIdentity { pickle: identity.pickle().await, keys }),
+            _ => Err(failed()),
+        }
     }
 }
 
@@ -50,9 +59,43 @@ pub struct PrivateKeys {
     user_signing: Ed25519SecretKey,
 }
 
+/// How many of the three private keys there are.
+pub enum Found {
+    Nothing,
+    Part(PublicPart),
+    All(PrivateKeys),
+}
+
+/// The public keys whose private keys are there, if not all of them are.
+pub struct PublicPart([(&'static str, Option<CrossSigningKey>); 3]);
+
+impl PublicPart {
+    /// A key that is not of this identity, in words.
+    pub fn other_key(&self, identity: &PublicIdentity) -> Option<String> {
+        let theirs = [&identity.master_key, &identity.self_signing_key, &identity.user_signing_key];
+        self.0.iter().zip(theirs).find_map(|((name, key), theirs)| {
+            let key = key.as_ref().filter(|key| !is_same_key(key, theirs))?;
+            let (_, public) = key.get_first_key_and_id()?;
+            Some(format!("the {name} {}", public.to_base64()))
+        })
+    }
+
+    pub fn incomplete(&self) -> Error {
+        let missing = self.0.iter().filter(|(_, key)| key.is_none()).map(|(name, _)| *name);
+        Error::new(
+            ErrorCode::IdentityIncomplete,
+            format!(
+                "it holds a cross-signing identity without the private {}: the identity was imported from elsewhere. \
+                 Import the rest, or make a new identity with the option reset, after which whoever verified this \
+                 user has to do so again",
+                missing.collect::<Vec<_>>().join(" and ")
+            ),
+        )
+    }
+}
+
 impl PrivateKeys {
-    /// `None` if the identity holds no private key at all.
-    pub async fn check(identity: &PrivateCrossSigningIdentity, user: &UserId) -> Result<Option<Self>> {
+    pub async fn check(identity: &PrivateCrossSigningIdentity, user: &UserId) -> Result<Found> {
         if identity.user_id() != user {
             return Err(Error::corrupt("its private identity belongs to another user than its account"));
         }
@@ -60,14 +103,14 @@ impl PrivateKeys {
         let self_signing = identity.self_signing_public_key().await.map(|key| key.as_ref().clone());
         let user_signing = identity.user_signing_public_key().await.map(|key| key.as_ref().clone());
         let (master_key, self_signing_key, user_signing_key) = match (master, self_signing, user_signing) {
-            (None, None, None) => return Ok(None),
+            (None, None, None) => return Ok(Found::Nothing),
             (Some(master), Some(self_signing), Some(user_signing)) => (master, self_signing, user_signing),
             (master, self_signing, user_signing) => {
-                return Err(incomplete(&[
-                    ("master key", master.is_none()),
-                    ("self-signing key", self_signing.is_none()),
-                    ("user-signing key", user_signing.is_none()),
-                ]));
+                return Ok(Found::Part(PublicPart([
+                    ("master key", master),
+                    ("self-signing key", self_signing),
+                    ("user-signing key", user_signing),
+                ])));
             }
         };
         let public = PublicIdentity { master_key, self_signing_key, user_signing_key };
@@ -79,7 +122,7 @@ impl PrivateKeys {
         let self_signing =
             secret(SecretName::CrossSigningSelfSigningKey, &public.self_signing_key, KeyUsage::SelfSigning)
                 .await?;
-        Ok(Some(Self { public, master, self_signing, user_signing }))
+        Ok(Found::All(Self { public, master, self_signing, user_signing }))
     }
 
     pub fn seeds(&self) -> Seeds {
@@ -135,17 +178,4 @@ async fn secret(
     secret.filter(fits).ok_or_else(|| {
         Error::corrupt("a private key of its identity does not belong to the public key beside it")
     })
-}
-
-fn incomplete(keys: &[(&str, bool)]) -> Error {
-    let missing: Vec<&str> = keys.iter().filter(|(_, missing)| *missing).map(|(name, _)| *name).collect();
-    Error::new(
-        ErrorCode::IdentityIncomplete,
-        format!(
-            "it holds a cross-signing identity without the private {}: the identity was imported from elsewhere. \
-             Import the rest, or make a new identity with the option reset, after which whoever verified this user \
-             has to do so again",
-            missing.join(" and ")
-        ),
-    )
 }

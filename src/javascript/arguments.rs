@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{Error, ErrorCode, Result},
     homeserver::ServerKeys,
+    recovery::RecoveryKey,
     request::{DEFAULT_BUSY_TIMEOUT, Inspection, Options, Request, parse_device_id, parse_user_id},
 };
 
@@ -32,8 +33,8 @@ pub fn read_request(
     store_path: Unknown,
     options: Unknown,
 ) -> Result<Request> {
-    let user_id = id("userId", user_id, ErrorCode::InvalidUserId)?;
-    let device_id = id("deviceId", device_id, ErrorCode::InvalidDeviceId)?;
+    let user_id = text("userId", user_id, ErrorCode::InvalidUserId)?;
+    let device_id = text("deviceId", device_id, ErrorCode::InvalidDeviceId)?;
     let store_path = string("storePath", store_path)?;
     let (user_id, device_id) = (parse_user_id(&user_id)?, parse_device_id(&device_id)?);
     let options = read_options(env, options, &user_id, &device_id)?;
@@ -60,18 +61,19 @@ pub fn read_query(
     device_id: Unknown,
     server_keys: Unknown,
 ) -> Result<(OwnedUserId, OwnedDeviceId, ServerKeys)> {
-    let user_id = parse_user_id(&id("userId", user_id, ErrorCode::InvalidUserId)?)?;
-    let device_id = parse_device_id(&id("deviceId", device_id, ErrorCode::InvalidDeviceId)?)?;
+    let user_id = parse_user_id(&text("userId", user_id, ErrorCode::InvalidUserId)?)?;
+    let device_id = parse_device_id(&text("deviceId", device_id, ErrorCode::InvalidDeviceId)?)?;
     check_object("serverKeys", server_keys)?;
     let answer = answer::read_public(env, server_keys, &user_id, &device_id)?;
     let server_keys = ServerKeys::parse(&answer, &user_id, &device_id);
     Ok((user_id, device_id, server_keys))
 }
 
-/// A user or device ID. Half of a surrogate pair would become another character on the way, and so another ID.
-fn id(name: &str, value: Unknown, code: ErrorCode) -> Result<String> {
-    let text: Utf16String = expect(name, value, ValueType::String, "a string")?;
-    String::from_utf16(&text).map_err(|_| {
+/// A text of which every character counts. Half of a surrogate pair would become another character on the
+/// way, and so another ID or another secret.
+fn text(name: &str, value: Unknown, code: ErrorCode) -> Result<String> {
+    let units: Utf16String = expect(name, value, ValueType::String, "a string")?;
+    String::from_utf16(&units).map_err(|_| {
         Error::new(code, format!("{name} is not well-formed text: it has half of a surrogate pair"))
     })
 }
@@ -79,13 +81,19 @@ fn id(name: &str, value: Unknown, code: ErrorCode) -> Result<String> {
 /// The secret of an operator, and a user.
 pub fn read_secret(secret: Unknown, user_id: Unknown) -> Result<(Zeroizing<Vec<u8>>, OwnedUserId)> {
     let secret = match type_of(secret) {
-        ValueType::String => string("secret", secret)?.into_bytes(),
+        ValueType::String => text("secret", secret, ErrorCode::InvalidArgument)?.into_bytes(),
         found => Uint8ArraySlice::from_unknown(secret).map(|bytes| bytes.to_vec()).map_err(|_| {
             invalid(format!("secret must be a string or a Uint8Array, not {}", describe(found)))
         })?,
     };
     let secret = Zeroizing::new(secret);
-    Ok((secret, parse_user_id(&id("userId", user_id, ErrorCode::InvalidUserId)?)?))
+    Ok((secret, parse_user_id(&text("userId", user_id, ErrorCode::InvalidUserId)?)?))
+}
+
+/// A recovery key, and the user whose it is.
+pub fn read_recovery_key(key: Unknown, user_id: Unknown) -> Result<(RecoveryKey, OwnedUserId)> {
+    let key = RecoveryKey::parse(&Zeroizing::new(string("key", key)?))?;
+    Ok((key, parse_user_id(&text("userId", user_id, ErrorCode::InvalidUserId)?)?))
 }
 
 fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &DeviceId) -> Result<Options> {

@@ -5,14 +5,14 @@
 mod account_data;
 mod escrow;
 mod key;
-mod restore;
+mod served;
 mod storage;
 
 pub use self::{
     account_data::AccountData,
     escrow::{AccountDataUpload, Escrow},
     key::RecoveryKey,
-    restore::restorable,
+    served::served_identity,
     storage::SecretStorage,
 };
 

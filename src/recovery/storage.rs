@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorCode, Result, clipped},
-    identity::Seeds,
+    identity::{Seeds, StoredIdentity},
     secret::Secret,
 };
 
@@ -76,9 +76,9 @@ impl SecretStorage {
         };
         let entries = SECRETS.map(|secret| entry(&candidate.key, found, &secret));
         let has_opened = entries.iter().any(|entry| matches!(entry, Entry::Seed(_)));
-        let has_failed = entries.iter().any(|entry| matches!(entry, Entry::Damaged(_)));
-        let is_new = candidate.description.is_none();
-        if !candidate.is_proved && !has_opened && (has_failed || !is_new) {
+        // Without a description the key has the ID that only this recovery key gives it, so what it does not open
+        // is damaged.
+        if !candidate.is_proved && !has_opened && candidate.description.is_some() {
             return Err(mismatch(&format!(
                 "it does not open what is encrypted with the key {:?}",
                 clipped(candidate.key.key_id())
@@ -92,11 +92,18 @@ impl SecretStorage {
         })
     }
 
-    /// The private keys of the identity in the secret storage. `None` if one of them is not there.
-    pub fn seeds(&self) -> Result<Option<Seeds>> {
+    /// The identity in the secret storage. `None` if one of its private keys is not there.
+    pub async fn identity(&self, user_id: &UserId) -> Result<Option<StoredIdentity>> {
+        match self.seeds()? {
+            Some(seeds) => seeds.import(user_id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn seeds(&self) -> Result<Option<Seeds>> {
         for (entry, name) in self.entries.iter().zip(&SECRETS) {
             if let Entry::Damaged(why) = entry {
-                return Err(mismatch(&format!("it opens the secret storage, but not {name} in it: {why}")));
+                return Err(damaged(name, why));
             }
         }
         let [Entry::Seed(master), Entry::Seed(self_signing), Entry::Seed(user_signing)] = &self.entries
@@ -186,6 +193,17 @@ fn entry(key: &SecretStorageKey, account_data: &AccountData, name: &SecretName) 
             .map_or(Entry::Damaged("what is encrypted is not a private key of 32 bytes"), Entry::Seed),
         Err(_) => Entry::Damaged("its MAC is wrong"),
     }
+}
+
+fn damaged(name: &SecretName, why: &str) -> Error {
+    Error::new(
+        ErrorCode::RecoveryKeyMismatch,
+        format!(
+            "{name} in the secret storage is damaged: {why}. Call with the store that holds the identity, which mends \
+             it. Only if that is lost, make a new identity with the option reset, after which whoever verified this \
+             user has to do so again"
+        ),
+    )
 }
 
 fn mismatch(why: &str) -> Error {

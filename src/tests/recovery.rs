@@ -206,7 +206,8 @@ async fn recovery_keys_and_seeds_are_wiped_from_memory() {
         assert!(bootstrap(request(&other, options(wrong))).await.is_err());
 
         let storage = recovery(&text, &account_data).open(user_id!("@_ghost:example.org")).unwrap();
-        mask(&storage.seeds().unwrap().unwrap().master.to_base64())
+        let stored = storage.identity(user_id!("@_ghost:example.org")).await.unwrap().unwrap();
+        mask(&stored.keys.seeds().master.to_base64())
     };
     assert_eq!((count(&key), count(&seed)), (0, 0));
 }
