@@ -182,7 +182,9 @@ describe('recovery keys', () => {
 
   test('the ID of a key is that of HKDF by Node.js, and tells what to read', async () => {
     const { key, accountData } = await escrowedGhost()
-    const id = Buffer.from(hkdfSync('sha256', readKey(key), '', `rust-crypto-helper key ID v1 ${USER_ID}`, 16))
+    const id = Buffer.from(
+      hkdfSync('sha256', readKey(key), '', `rust-crypto-helper key ID v1 ${USER_ID}`, 16),
+    )
     expect(recoveryKeyId(key, USER_ID)).toBe(id.toString('hex'))
     expect(defaultKeyId(accountData)).toBe(id.toString('hex'))
     expect(recoveryKeyId(` ${key.replaceAll(' ', '')}`, USER_ID)).toBe(id.toString('hex'))
