@@ -305,6 +305,18 @@ export interface KeysQueryAnswer {
 }
 
 /**
+ * Tells the ID that this package gives a recovery key in the secret storage of a user: the description of the key is
+ * the account data `m.secret_storage.key.<ID>`. The ID does not tell the key.
+ *
+ * Throws a `BootstrapError` if an argument is wrong. Its `code` is `INVALID_RECOVERY_KEY`, `INVALID_USER_ID` or
+ * `INVALID_ARGUMENT`.
+ *
+ * @param key a recovery key as clients show it
+ * @param userId the full user ID, such as `@_ghost:example.org`
+ */
+export declare function recoveryKeyId(key: string, userId: string): string
+
+/**
  * The option `recovery` of `bootstrapCrossSigning`.
  *
  * @see [Matrix specification](https://spec.matrix.org/v1.16/client-server-api/#secret-storage)

@@ -54,3 +54,4 @@ exports.inspectStore = binding.inspectStore
 exports.verifyPublished = binding.verifyPublished
 exports.createRecoveryKey = binding.createRecoveryKey
 exports.deriveRecoveryKey = binding.deriveRecoveryKey
+exports.recoveryKeyId = binding.recoveryKeyId

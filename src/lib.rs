@@ -188,6 +188,23 @@ pub fn derive_recovery_key(env: &Env, secret: Unknown, user_id: Unknown) -> napi
     result::to_string(*env, text)
 }
 
+/// Tells the ID that this package gives a recovery key in the secret storage of a user: the description of the key is
+/// the account data `m.secret_storage.key.<ID>`. The ID does not tell the key.
+///
+/// Throws a `BootstrapError` if an argument is wrong. Its `code` is `INVALID_RECOVERY_KEY`, `INVALID_USER_ID` or
+/// `INVALID_ARGUMENT`.
+///
+/// @param key a recovery key as clients show it
+/// @param userId the full user ID, such as `@_ghost:example.org`
+#[napi(ts_args_type = "key: string, userId: string", ts_return_type = "string")]
+pub fn recovery_key_id(env: &Env, key: Unknown, user_id: Unknown) -> napi::Result<Unknown<'static>> {
+    let id = caught(|| {
+        let (key, user_id) = arguments::read_recovery_key(key, user_id)?;
+        key.id(&user_id).map(zeroize::Zeroizing::new)
+    });
+    result::to_string(*env, id)
+}
+
 /// A panic that leaves a function of napi ends Node.js.
 fn caught<T>(work: impl FnOnce() -> error::Result<T>) -> error::Result<T> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("the work panicked")))

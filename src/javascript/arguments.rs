@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{Error, ErrorCode, Result},
     homeserver::ServerKeys,
+    recovery::RecoveryKey,
     request::{DEFAULT_BUSY_TIMEOUT, Inspection, Options, Request, parse_device_id, parse_user_id},
 };
 
@@ -86,6 +87,12 @@ pub fn read_secret(secret: Unknown, user_id: Unknown) -> Result<(Zeroizing<Vec<u
     };
     let secret = Zeroizing::new(secret);
     Ok((secret, parse_user_id(&id("userId", user_id, ErrorCode::InvalidUserId)?)?))
+}
+
+/// A recovery key, and a user.
+pub fn read_recovery_key(key: Unknown, user_id: Unknown) -> Result<(RecoveryKey, OwnedUserId)> {
+    let key = Zeroizing::new(string("key", key)?);
+    Ok((RecoveryKey::parse(&key)?, parse_user_id(&id("userId", user_id, ErrorCode::InvalidUserId)?)?))
 }
 
 fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &DeviceId) -> Result<Options> {
