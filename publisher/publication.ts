@@ -87,7 +87,7 @@ async function publishInTurn({
   const key = secret === undefined ? undefined : deriveRecoveryKey(secret, userId)
   let serverKeys = await ask(query)
   const askedAt = performance.now()
-  const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner)
+  const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner, key)
   const recovery = key === undefined ? undefined : { key, accountData }
   const bootstrap = async () => {
     const call = bootstrapCrossSigning(userId, deviceId, storePath, { ...options, serverKeys, recovery })
