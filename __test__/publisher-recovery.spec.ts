@@ -247,9 +247,39 @@ describe('keys of clients beside ours', () => {
   })
 })
 
+const KEY = `m.secret_storage.key.${recoveryKeyId(RECOVERY_KEY, USER_ID)}`
+
+describe('damage in the secret storage', () => {
+  test('of an entry: the store that has the identity replaces it, and so does a reset', async () => {
+    const first = await publish()
+    const seeds = seedsOf(accountData(), RECOVERY_KEY)
+    const damaged = { [SECRETS[1]!]: { encrypted: { [defaultKeyId(accountData())]: { iv: '' } } } }
+    putAccountData(damaged)
+    expect(await failure(publish('SECOND'))).toMatchObject({ code: 'RECOVERY_KEY_MISMATCH' })
+    expect(masterKey(await publish())).toBe(masterKey(first))
+    expect(seedsOf(accountData(), RECOVERY_KEY)).toEqual(seeds)
+
+    putAccountData(damaged)
+    const second = await publish('SECOND', { reset: true })
+    loseStore('SECOND')
+    expect(masterKey(await publish('THIRD'))).toBe(masterKey(second))
+  })
+
+  test('of the description: with an empty one, it is described again, and the identity is restored', async () => {
+    const first = await publish()
+    putAccountData({ [KEY]: { ...accountData()[KEY], mac: 'x' } })
+    expect(await failure(publish())).toMatchObject({ code: 'RECOVERY_KEY_MISMATCH' })
+    loseStore()
+    putAccountData({ [KEY]: {} })
+    const restored = await publish('SECOND')
+    expect(restored.status).toBe('restored')
+    expect(masterKey(restored)).toBe(masterKey(first))
+    expect(seedsOf(accountData(), RECOVERY_KEY)).toHaveLength(3)
+  })
+})
+
 describe('account data of a wrong form', () => {
   const [MASTER] = SECRETS as [string]
-  const KEY = `m.secret_storage.key.${recoveryKeyId(RECOVERY_KEY, USER_ID)}`
   let deep: object = {}
   for (let depth = 0; depth < 101; depth++) deep = { deep }
 

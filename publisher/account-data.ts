@@ -1,6 +1,9 @@
-// The form of account data about secret storage. Any client of the user may have put them, so that nothing is sure.
+// The form of account data about secret storage. Any client of the user may have put them: nothing in them is trusted.
 
-import { isObject } from './answer'
+import { isObject, type JsonObject } from './answer'
+
+/** Contents by type. A type that the user does not have is absent. */
+export type AccountData = Record<string, JsonObject>
 
 export const DEFAULT_KEY = 'm.secret_storage.default_key'
 export const SECRETS = [

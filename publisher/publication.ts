@@ -9,6 +9,7 @@ import {
   type DeviceKeysUpload,
   type KeysQueryAnswer,
 } from 'rust-crypto-helper'
+import type { AccountData } from './account-data'
 import type { Homeserver, Owner } from './homeserver'
 import {
   checkAnswer,
@@ -19,7 +20,7 @@ import {
   lacksSignature,
   servesOther,
 } from './proof'
-import { type AccountData, readSecretStorage, takeBack, writeSecretStorage } from './secret-storage'
+import { readSecretStorage, takeBack, writeSecretStorage } from './secret-storage'
 import { inTurn } from './turns'
 import { Watch } from './watch'
 

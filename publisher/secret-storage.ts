@@ -3,13 +3,10 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import { type AccountDataUpload, recoveryKeyId } from 'rust-crypto-helper'
-import { DEFAULT_KEY, keyType, SECRETS } from './account-data'
-import { isObject, type JsonObject } from './answer'
+import { type AccountData, DEFAULT_KEY, keyType, SECRETS } from './account-data'
+import { isObject } from './answer'
 import { NotPublishedError } from './errors'
 import type { Homeserver, Owner } from './homeserver'
-
-/** Contents by type. A type that the user does not have is absent. */
-export type AccountData = Record<string, JsonObject>
 
 /** No user has more keys of other programs. A homeserver must not make us send requests without an end. */
 const MOST_OTHER_KEYS = 20
