@@ -180,6 +180,8 @@ describe.each(TESTED)('docs/rotating-a-device.md, on Synapse %s', (version) => {
       stdout: 'restored\n',
     })
     await expectRotated(user, NEW, masterKey(made))
+    const again = await plain.publish(user, NEW, `${store}-new`, { passphrase: '' })
+    expect(again.status).toBe('published')
   })
 
   test('the script for many ghosts: also for one whose store is lost, and one that fails stops no other', async () => {
