@@ -1,16 +1,23 @@
 // Promise: with a recovery secret, an identity that is public can be brought back, whatever is interrupted or
 // lost. It is put into the secret storage before it is published, and nothing of others there is lost.
 
-import { existsSync, rmSync } from 'node:fs'
+import fc from 'fast-check'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
-import { bootstrapCrossSigning, deriveRecoveryKey } from 'rust-crypto-helper'
+import {
+  type BootstrapError,
+  bootstrapCrossSigning,
+  deriveRecoveryKey,
+  recoveryKeyId,
+} from 'rust-crypto-helper'
 import {
   CrossSigningPublisher,
   type Ghost,
   type Published,
   type PublishOptions,
 } from 'rust-crypto-helper/publisher'
+import { defectOf } from '../publisher/account-data'
 import { hostClient } from './support/host-client'
 import { AS_TOKEN, type Fate, Homeserver, type Seen } from './support/homeserver'
 import { type KindName } from './support/homeserver-kinds'
@@ -38,7 +45,7 @@ const [QUERY, READ, WRITE, KEYS, IDENTITY] = [
   'POST keys/upload',
   'POST keys/device_signing/upload',
 ] as const
-/** The default key and the three secrets, then the key that opens them. */
+/** The key, the default key and the three secrets. */
 const READS = Array<string>(5).fill(READ)
 /** The key, the three secrets, then the default key. */
 const WRITES = Array<string>(5).fill(WRITE)
@@ -88,6 +95,11 @@ function putAccountData(contents: AccountData): void {
     homeserver.user(USER_ID).accountData.set(type, content)
 }
 
+/** What is encrypted with keys that are not described. */
+function foreignEntries(count: number): object {
+  return Object.fromEntries(Array.from({ length: count }, (_, n) => [`key${n}`, {}]))
+}
+
 /** Loses the store and, as no device comes back without its store, the device's ID. */
 function loseStore(deviceId = DEVICE_ID): void {
   rmSync(storeOf(deviceId), { recursive: true })
@@ -115,13 +127,13 @@ describe('escrow', () => {
       ...SECRETS,
       DEFAULT_KEY,
     ])
-    const expected = [QUERY, ...READS.slice(1), KEYS, QUERY, ...WRITES, ...READS, QUERY, IDENTITY, QUERY]
+    const expected = [QUERY, ...READS, KEYS, QUERY, ...WRITES, ...READS, QUERY, IDENTITY, QUERY]
     expect(homeserver.requests()).toEqual(expected)
     expect(seedsOf(accountData(), published.recovery_key!)).toHaveLength(3)
     expect(servedKey()).toBe(masterKey(published))
   })
 
-  test('of a ghost that is published and escrowed, nothing is sent again', async () => {
+  test('a ghost that is published and escrowed costs six requests, and nothing is sent again', async () => {
     await publish()
     homeserver.requests()
     expect((await publish()).status).toBe('published')
@@ -134,7 +146,7 @@ describe('escrow', () => {
     homeserver.requests()
     const published = await publish()
     expect(published).toMatchObject({ status: 'resumed', missing: ['upload_account_data'] })
-    expect(homeserver.requests()).toEqual([QUERY, ...READS.slice(1), ...WRITES, ...READS, QUERY])
+    expect(homeserver.requests()).toEqual([QUERY, ...READS, ...WRITES, ...READS, QUERY])
     expect(seedsOf(accountData(), RECOVERY_KEY)).toHaveLength(3)
     expect(masterKey(published)).toBe(masterKey(before))
   })
@@ -172,7 +184,7 @@ describe('escrow', () => {
   ])('%s is in use: RECOVERY_KEY_MISMATCH, and nothing is made or put', async (_, theirs) => {
     putAccountData(theirs)
     expect(await failure(publish())).toMatchObject({ code: 'RECOVERY_KEY_MISMATCH' })
-    expect(homeserver.requests()).toEqual([QUERY, ...READS])
+    expect(homeserver.requests()).toEqual([QUERY, ...READS, READ])
     expect(accountData()).toEqual(theirs)
     expect(existsSync(storeOf(DEVICE_ID))).toBe(false)
   })
@@ -195,10 +207,136 @@ describe('escrow', () => {
   })
 
   test('a homeserver that names thousands of keys is asked about a few', async () => {
-    const entries = Array.from({ length: 5000 }, (_, n) => [`key${n}`, {}])
-    putAccountData({ [SECRETS[0]!]: { encrypted: Object.fromEntries(entries) as object } })
+    putAccountData({ [SECRETS[0]!]: { encrypted: foreignEntries(5000) } })
     await publish()
-    expect(homeserver.requests().filter((request) => request === READ).length).toBeLessThan(30)
+    expect(homeserver.requests().filter((request) => request === READ)).toHaveLength(5 + 20 + 5)
+  })
+})
+
+describe('keys of clients beside ours', () => {
+  test('the default key of a client: it stays the default, and the identity is restored with ours', async () => {
+    const first = await publish()
+    putAccountData({ ...storage(readKey(OTHER_KEY), 'theirs', []) })
+    homeserver.requests()
+    expect((await publish()).status).toBe('published')
+    expect(homeserver.requests()).toEqual([QUERY, ...READS, READ])
+    loseStore()
+    expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
+    expect(defaultKeyId(accountData())).toBe('theirs')
+  })
+
+  test('a client has put the secrets for its own key alone: they are put for ours, too', async () => {
+    const first = await publish()
+    const seeds = seedsOf(accountData(), RECOVERY_KEY)
+    putAccountData(storage(readKey(OTHER_KEY), 'theirs', seeds))
+    expect((await publish()).missing).toEqual(['upload_account_data'])
+    expect(seedsOf(accountData(), OTHER_KEY)).toEqual(seeds)
+    loseStore()
+    expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
+  })
+
+  test('more entries of other keys than are read: the identity is restored', async () => {
+    const first = await publish()
+    for (const type of SECRETS) {
+      const { encrypted } = accountData()[type] as { encrypted: object }
+      putAccountData({ [type]: { encrypted: { ...foreignEntries(30), ...encrypted } } })
+    }
+    putAccountData(storage(readKey(OTHER_KEY), 'theirs', []))
+    loseStore()
+    expect(masterKey(await publish('SECOND'))).toBe(masterKey(first))
+  })
+})
+
+const KEY = `m.secret_storage.key.${recoveryKeyId(RECOVERY_KEY, USER_ID)}`
+
+describe('damage in the secret storage', () => {
+  test('of an entry: the store that has the identity replaces it, and so does a reset', async () => {
+    const first = await publish()
+    const seeds = seedsOf(accountData(), RECOVERY_KEY)
+    const damaged = { [SECRETS[1]!]: { encrypted: { [defaultKeyId(accountData())]: { iv: '' } } } }
+    putAccountData(damaged)
+    expect(await failure(publish('SECOND'))).toMatchObject({ code: 'RECOVERY_KEY_MISMATCH' })
+    expect(masterKey(await publish())).toBe(masterKey(first))
+    expect(seedsOf(accountData(), RECOVERY_KEY)).toEqual(seeds)
+
+    putAccountData(damaged)
+    const second = await publish('SECOND', { reset: true })
+    loseStore('SECOND')
+    expect(masterKey(await publish('THIRD'))).toBe(masterKey(second))
+  })
+
+  test('of the description: with an empty one, it is described again, and the identity is restored', async () => {
+    const first = await publish()
+    putAccountData({ [KEY]: { ...accountData()[KEY], mac: 'x' } })
+    expect(await failure(publish())).toMatchObject({ code: 'RECOVERY_KEY_MISMATCH' })
+    loseStore()
+    putAccountData({ [KEY]: {} })
+    const restored = await publish('SECOND')
+    expect(restored.status).toBe('restored')
+    expect(masterKey(restored)).toBe(masterKey(first))
+    expect(seedsOf(accountData(), RECOVERY_KEY)).toHaveLength(3)
+  })
+})
+
+describe('account data of a wrong form', () => {
+  const [MASTER] = SECRETS as [string]
+  let deep: object = {}
+  for (let depth = 0; depth < 101; depth++) deep = { deep }
+
+  test.each<[string, string, unknown, string]>([
+    ['a list', MASTER, [], 'it is not an object'],
+    ['null', DEFAULT_KEY, null, 'it is not an object'],
+    ['encrypted that is a list', MASTER, { encrypted: [] }, 'its encrypted is not an object'],
+    ['encrypted that is null', MASTER, { encrypted: null }, 'its encrypted is not an object'],
+    ['a default key that is no text', DEFAULT_KEY, { key: 1 }, 'its key is not a text'],
+    [
+      'a half of a surrogate pair in a name',
+      MASTER,
+      { encrypted: { '\ud800': {} } },
+      'it holds a half of a surrogate pair',
+    ],
+    ['a half of a surrogate pair', DEFAULT_KEY, { key: '\udfff' }, 'it holds a half of a surrogate pair'],
+    ['one too large', MASTER, { encrypted: {}, x: 'x'.repeat(300_000) }, 'it is too large'],
+    ['one of too many values', KEY, { list: Array(40_000).fill(0) }, 'it is too large'],
+    ['one too deep', KEY, { deep }, 'it is nested too deeply'],
+  ])('%s: an error about the homeserver, and nothing is made or put', async (_, type, content, why) => {
+    putAccountData({ [type]: content as object })
+    homeserver.decide('account_data', () =>
+      decodeURIComponent(homeserver.seen.at(-1)!.path).endsWith(`/${type}`)
+        ? { status: 200, body: JSON.stringify(content) }
+        : 'handled',
+    )
+    const error = await failure(publish())
+    expect(error).toMatchObject({ name: 'MatrixRequestError', method: 'GET', status: 200 })
+    expect(error.message).toContain(`the account data ${type} of ${USER_ID} have a wrong form: ${why}. `)
+    expect(error.message).not.toMatch(/[\n\r]/)
+    expect(homeserver.requests()).not.toContain(WRITE)
+    expect(existsSync(storeOf(DEVICE_ID))).toBe(false)
+
+    // The way out that the message names.
+    homeserver.always('account_data', 'handled')
+    putAccountData({ [type]: {} })
+    expect((await publish()).status).toBe('created')
+  })
+
+  test('what is taken for well-formed is so for the native call, too', async () => {
+    const storePath = join(folder, 'file')
+    writeFileSync(storePath, '')
+    const json = fc.jsonValue({ maxDepth: 5, stringUnit: 'binary' })
+    const content = fc.oneof(
+      fc.record({ encrypted: json, key: json }, { requiredKeys: [] }),
+      fc.dictionary(fc.string({ unit: 'binary' }), json),
+      json,
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(DEFAULT_KEY, MASTER, KEY), content, async (type, content) => {
+        const isTaken = await bootstrapCrossSigning(USER_ID, DEVICE_ID, storePath, {
+          recovery: { key: RECOVERY_KEY, accountData: { [type]: content as object } },
+        }).catch((error: unknown) => (error as BootstrapError).code !== 'INVALID_ARGUMENT')
+        expect(defectOf(type, content) === undefined).toBe(isTaken)
+      }),
+      { numRuns: 500 },
+    )
   })
 })
 

@@ -466,18 +466,19 @@ describe('restore', () => {
   })
 })
 
+/** A and B are identities of the same ghost. */
 describe('decisions', () => {
-  const SERVERS = ['nothing', 'the identity', 'another identity'] as const
+  const SERVERS = ['nothing', 'A', 'B'] as const
   const ACCOUNT_DATA = [
     'are not given',
     'are empty',
-    'hold the identity',
-    'hold another identity',
-    'hold a part of the identity',
-    'hold the identity; the default key is another',
-    'belong to another key',
+    'hold A',
+    'hold B',
+    'hold a part of A',
+    "hold A, and a client's key is the default",
+    "belong to a client's key alone",
   ] as const
-  const STORES = ['nothing', 'an account', 'the identity', 'the identity, imported'] as const
+  const STORES = ['nothing', 'an account', 'A', 'A, imported'] as const
 
   let scene: Awaited<ReturnType<typeof makeScene>>
 
@@ -514,22 +515,22 @@ describe('decisions', () => {
       stores: {
         nothing: '',
         'an account': account,
-        'the identity': store,
-        'the identity, imported': imported,
+        A: store,
+        'A, imported': imported,
       },
       servers: {
         nothing: answer(),
-        'the identity': answer(made, false),
-        'another identity': answer(other, false),
+        A: answer(made, false),
+        B: answer(other, false),
       },
       accountData: {
         'are not given': undefined,
         'are empty': {},
-        'hold the identity': accountData,
-        'hold another identity': put({}, other.upload_account_data),
-        'hold a part of the identity': part,
-        'hold the identity; the default key is another': beside,
-        'belong to another key': theirs,
+        'hold A': accountData,
+        'hold B': put({}, other.upload_account_data),
+        'hold a part of A': part,
+        "hold A, and a client's key is the default": beside,
+        "belong to a client's key alone": theirs,
       } satisfies Record<(typeof ACCOUNT_DATA)[number], AccountData | undefined>,
     }
   }
@@ -569,10 +570,9 @@ describe('decisions', () => {
     expect(status === 'created').toBe(!known.includes(masterKey(result)))
     if (reset) expect(status).toBe('created')
     if (!reset) {
-      if (held.startsWith('the identity')) expect(masterKey(result)).toBe(masterKey(made))
+      if (held.startsWith('A')) expect(masterKey(result)).toBe(masterKey(made))
       // An identity that is served is never replaced.
-      if (server !== 'nothing')
-        expect(masterKey(result)).toBe(masterKey(server === 'the identity' ? made : scene.other))
+      if (server !== 'nothing') expect(masterKey(result)).toBe(masterKey(server === 'A' ? made : scene.other))
     }
 
     // After the uploads the secret storage holds the identity, and what others have there.
@@ -624,7 +624,7 @@ describe('decisions', () => {
         for (const held of STORES) {
           const outcome = await play(server, data, held, true)
           expect(outcome).toBe(
-            data === 'belong to another key'
+            data === "belong to a client's key alone"
               ? '`RECOVERY_KEY_MISMATCH`'
               : '`created`: device_keys, account_data, keys, signatures',
           )

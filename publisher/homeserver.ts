@@ -2,6 +2,7 @@
 
 import type { CrossSigningKeysUpload, DeviceKeysUpload, KeysQueryAnswer } from 'rust-crypto-helper'
 import { orAborted } from './abort'
+import { defectOf } from './account-data'
 import { type Answer, clip, type JsonObject, textOf } from './answer'
 import { type Client, objectOf } from './client'
 import { MatrixRequestError, UserInteractiveAuthError } from './errors'
@@ -254,7 +255,7 @@ export class Homeserver {
     // Any other 404 is not about the account data. They may be there, and must not be replaced.
     if (answer.status === 404 && answer.errcode === 'M_NOT_FOUND') return undefined
     if (!answer.isSuccess) throw MatrixRequestError.refused(request, answer)
-    return objectOf(request, answer)
+    return contentOf(request, answer, { userId, type })
   }
 
   async writeAccountData({ userId, signal }: Owner, type: string, body: object): Promise<void> {
@@ -274,6 +275,22 @@ function uploadOf(body: object): Request {
 
 function accountDataPath(userId: string, type: string): string {
   return `${CLIENT}/user/${encodeURIComponent(userId)}/account_data/${encodeURIComponent(type)}`
+}
+
+/** @throws {MatrixRequestError} if it has no form of account data: the fault of what has put it, not of the caller */
+function contentOf(
+  request: Request,
+  answer: Answer,
+  { userId, type }: { userId: string; type: string },
+): JsonObject {
+  const { body, status } = answer
+  // What is no JSON does not come from a homeserver.
+  const defect = body === undefined || typeof body === 'string' ? undefined : defectOf(type, body)
+  if (defect === undefined) return objectOf(request, answer)
+  const what =
+    `${status}, but the account data ${clip(type)} of ${userId} have a wrong form: ${defect}. Some client of the user has ` +
+    'put them. Mend them, or put {} with PUT to the same path, after which what they hold is lost'
+  throw new MatrixRequestError(request, what, { status })
 }
 
 /** What homeservers say of a device that does not exist. The user exists: the query about it was answered. */

@@ -9,6 +9,7 @@ import {
   type DeviceKeysUpload,
   type KeysQueryAnswer,
 } from 'rust-crypto-helper'
+import type { AccountData } from './account-data'
 import type { Homeserver, Owner } from './homeserver'
 import {
   checkAnswer,
@@ -19,7 +20,7 @@ import {
   lacksSignature,
   servesOther,
 } from './proof'
-import { type AccountData, readSecretStorage, takeBack, writeSecretStorage } from './secret-storage'
+import { readSecretStorage, takeBack, writeSecretStorage } from './secret-storage'
 import { inTurn } from './turns'
 import { Watch } from './watch'
 
@@ -87,7 +88,7 @@ async function publishInTurn({
   const key = secret === undefined ? undefined : deriveRecoveryKey(secret, userId)
   let serverKeys = await ask(query)
   const askedAt = performance.now()
-  const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner)
+  const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner, key)
   const recovery = key === undefined ? undefined : { key, accountData }
   const bootstrap = async () => {
     const call = bootstrapCrossSigning(userId, deviceId, storePath, { ...options, serverKeys, recovery })

@@ -2,38 +2,42 @@
 // https://spec.matrix.org/v1.16/client-server-api/#secret-storage
 
 import { isDeepStrictEqual } from 'node:util'
-import type { AccountDataUpload } from 'rust-crypto-helper'
-import { isObject, type JsonObject } from './answer'
+import { type AccountDataUpload, recoveryKeyId } from 'rust-crypto-helper'
+import { type AccountData, DEFAULT_KEY, keyType, SECRETS } from './account-data'
+import { isObject } from './answer'
 import { NotPublishedError } from './errors'
 import type { Homeserver, Owner } from './homeserver'
-import { pathSegment } from './transport'
 
-/** Contents by type. A type that the user does not have is absent. */
-export type AccountData = Record<string, JsonObject>
+/** No user has more keys of other programs. A homeserver must not make us send requests without an end. */
+const MOST_OTHER_KEYS = 20
 
-const DEFAULT_KEY = 'm.secret_storage.default_key'
-const SECRETS = ['m.cross_signing.master', 'm.cross_signing.self_signing', 'm.cross_signing.user_signing']
-/** No user has more keys. A homeserver must not make us send requests without an end. */
-const MOST_KEYS = 20
-
-/** Reads what the account data of a user hold of its identity, and the descriptions of the keys that open it. */
-export async function readSecretStorage(homeserver: Homeserver, owner: Owner): Promise<AccountData> {
-  const accountData = await read(homeserver, owner, [DEFAULT_KEY, ...SECRETS])
-  const ids = SECRETS.flatMap((type) => {
-    const encrypted = accountData[type]?.encrypted
-    return isObject(encrypted) ? Object.keys(encrypted) : []
+/**
+ * Reads what the account data of a user hold of its identity, and the descriptions of the keys that open it: of the
+ * recovery key under the ID that this package gives it, of the default key, and of other keys.
+ */
+export async function readSecretStorage(
+  homeserver: Homeserver,
+  owner: Owner,
+  recoveryKey: string,
+): Promise<AccountData> {
+  const own = keyType(recoveryKeyId(recoveryKey, owner.userId))
+  const accountData = await read(homeserver, owner, [own, DEFAULT_KEY, ...SECRETS])
+  const { key: defaultId } = accountData[DEFAULT_KEY] ?? {}
+  const defaultKey = typeof defaultId === 'string' ? keyType(defaultId) : own
+  const named = SECRETS.flatMap((type) => {
+    const { encrypted } = accountData[type] ?? {}
+    return isObject(encrypted) ? Object.keys(encrypted).map(keyType) : []
   })
-  const defaultId = accountData[DEFAULT_KEY]?.key
-  const keys = new Set(typeof defaultId === 'string' ? [defaultId, ...ids] : ids)
-  const types = [...keys].slice(0, MOST_KEYS).map((id) => `m.secret_storage.key.${id}`)
+  const others = named.filter((type) => type !== own && type !== defaultKey)
+  const types = [...new Set(others)].slice(0, MOST_OTHER_KEYS)
+  if (defaultKey !== own) types.unshift(defaultKey)
   return { ...accountData, ...(await read(homeserver, owner, types)) }
 }
 
 async function read(homeserver: Homeserver, owner: Owner, types: string[]): Promise<AccountData> {
   const accountData: AccountData = {}
   for (const type of types) {
-    // What cannot stand in a path does not exist.
-    const content = pathSegment(type) && (await homeserver.readAccountData(owner, type))
+    const content = await homeserver.readAccountData(owner, type)
     if (content) accountData[type] = content
   }
   return accountData

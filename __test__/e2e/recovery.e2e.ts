@@ -273,10 +273,9 @@ describe('with the newest Synapse', () => {
 
     afterEach(() => proxy.stop())
 
-    /** A new ghost has no key in its secret storage that could be read. */
     const ESCROW = [
       QUERY,
-      ...Array<string>(4).fill(READ),
+      ...Array<string>(5).fill(READ),
       ...[UPLOAD, DEVICE, UPLOAD],
       QUERY,
       ...Array<string>(5).fill(WRITE),

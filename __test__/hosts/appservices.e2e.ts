@@ -58,6 +58,27 @@ describe.each([
     })
   })
 
+  test('a ghost whose store is lost keeps its identity, and nothing starts without the secret', async () => {
+    const synapse = synapses[NEWEST]!
+    const service = await Service.start(page, sdk, synapse)
+    const ghost = newGhost()
+    const served = async () => {
+      const { master_keys, device_keys } = await synapse.queryKeys(ghost)
+      return { masterKey: master_keys?.[ghost]?.keys, devices: Object.keys(device_keys[ghost]!) }
+    }
+    service.install('after')
+    expect(await service.say(ghost, 'before')).toEqual([{ body: 'before', shield: 'None' }])
+    const { masterKey, devices } = await served()
+    const withoutSecret = service.talk(ghost, 'hello', { RUST_CRYPTO_HELPER_RECOVERY_SECRET: '' })
+    await expect(withoutSecret).rejects.toThrow('RUST_CRYPTO_HELPER_RECOVERY_SECRET is not set')
+
+    await service.project.run('forget-device.js', { args: [ghost] })
+    expect(await service.say(ghost, 'after')).toEqual([{ body: 'after', shield: 'None' }])
+    const now = await served()
+    expect(now.masterKey).toEqual(masterKey)
+    expect(now.devices).not.toEqual(devices)
+  })
+
   test('a ghost whose identity cannot be published goes on with a red shield', async () => {
     const synapse = synapses[NEWEST]!
     const ghost = await synapse.registerGhost(newName())

@@ -1,7 +1,9 @@
 // Promise: a bot that does what docs/hosts/bots.md says has no shield.
 
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootstrapCrossSigning, verifyPublished } from 'rust-crypto-helper'
+import { Client } from '../e2e/support/client'
 import { type Session, Synapse, VERSIONS } from '../e2e/support/synapse'
 import { temporaryFolder } from '../support/stores'
 import { readPage, readSymptoms, type Replacements } from './support/page'
@@ -42,7 +44,7 @@ let bots = 0
 /** A bot as the page has it. */
 class Bot {
   readonly project = new Project()
-  readonly session: Session
+  session: Session
   readonly #synapse: Synapse
 
   private constructor(synapse: Synapse, session: Session) {
@@ -67,6 +69,7 @@ class Bot {
       DEVICE_ID: device_id,
       ACCESS_TOKEN: access_token,
       STORE_PASSPHRASE: 'secret',
+      RUST_CRYPTO_HELPER_RECOVERY_SECRET: 'the secret of the tests, which is long enough',
     }
     return this.project.run(file, { env: { ...own, ...env } })
   }
@@ -77,6 +80,28 @@ class Bot {
     return stranger.read(this.session.user_id)
   }
 
+  /** Makes a new device and a new token. */
+  async logIn(): Promise<void> {
+    this.session = await this.#synapse.loginWithPassword(this.session.user_id, 'password')
+  }
+
+  /** A person logs in to the same account and makes an identity and a secret storage. Answers the recovery key. */
+  async letPersonSetUp(): Promise<string> {
+    const person = await this.#synapse.loginWithPassword(this.session.user_id, 'password')
+    const client = await Client.start(this.#synapse.url, person)
+    try {
+      expect(await client.setUpIdentity()).toBe(true)
+      return await client.setUpSecretStorage()
+    } finally {
+      client.stop()
+    }
+  }
+
+  async masterKey(): Promise<object | undefined> {
+    const { master_keys } = await this.#synapse.queryKeysAs(this.session, this.session.user_id)
+    return master_keys?.[this.session.user_id]?.keys
+  }
+
   verdict() {
     const { user_id, device_id } = this.session
     return this.#synapse
@@ -84,6 +109,9 @@ class Bot {
       .then((served) => verifyPublished(user_id, device_id, served))
   }
 }
+
+/** As the page says about a bot whose identity is in the secret storage of a person. */
+const WITHOUT_SECRET = { '{ homeserverUrl, accessToken, recoverySecret }': '{ homeserverUrl, accessToken }' }
 
 const outputOf = (run: Promise<unknown>) => run.then(JSON.stringify, String)
 
@@ -109,6 +137,12 @@ const TROUBLES: Partial<Record<string, (bot: Bot, synapse: Synapse) => Promise<s
       headers: { Authorization: `Bearer ${access_token}` },
       body: JSON.stringify(upload_keys),
     })
+    bot.install('after')
+    return outputOf(bot.run('open.js'))
+  },
+
+  RECOVERY_KEY_MISMATCH: async (bot) => {
+    await bot.letPersonSetUp()
     bot.install('after')
     return outputOf(bot.run('open.js'))
   },
@@ -164,6 +198,34 @@ describe.each([OLDEST, NEWEST])('with Synapse %s', (version) => {
     const served = await synapse.queryKeysAs({ user_id, device_id, access_token }, user_id)
     expect(served.device_keys[user_id]?.[device_id]?.keys[`ed25519:${device_id}`]).toBe(stdout.trim())
   })
+})
+
+test('a bot on matrix-bot-sdk whose store is lost keeps its identity, and has no shield', async () => {
+  const synapse = synapses[NEWEST]!
+  const [stranger, bot] = [await Stranger.start(synapse), await Bot.start(synapse)]
+  bot.install('after')
+  expect(await bot.say(stranger, 'before')).toEqual([{ body: 'before', shield: 'None' }])
+  for (const file of ['bot.js', 'machine.js']) {
+    const withoutSecret = bot.run(file, { RUST_CRYPTO_HELPER_RECOVERY_SECRET: '' })
+    await expect(withoutSecret).rejects.toThrow('RUST_CRYPTO_HELPER_RECOVERY_SECRET is not set')
+  }
+  const masterKey = await bot.masterKey()
+  rmSync(join(bot.project.folder, 'data', 'crypto'), { recursive: true })
+  await bot.logIn()
+  expect(await bot.say(stranger, 'after')).toEqual([{ body: 'after', shield: 'None' }])
+  expect(await bot.masterKey()).toEqual(masterKey)
+})
+
+test("a bot takes the identity from a person's secret storage, and has no shield", async () => {
+  const synapse = synapses[NEWEST]!
+  const [stranger, bot] = [await Stranger.start(synapse), await Bot.start(synapse)]
+  const RECOVERY_KEY = await bot.letPersonSetUp()
+  const masterKey = await bot.masterKey()
+  bot.install('after', WITHOUT_SECRET)
+  await expect(bot.run('restore.js', { RECOVERY_KEY })).resolves.toMatchObject({ stdout: 'restored\n' })
+  for (const body of ['first', 'second'])
+    expect(await bot.say(stranger, body)).toEqual([{ body, shield: 'None' }])
+  expect(await bot.masterKey()).toEqual(masterKey)
 })
 
 test.each(readSymptoms('bots'))('what can go wrong: %s', async (symptom) => {

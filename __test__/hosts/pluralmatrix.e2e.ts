@@ -22,7 +22,12 @@ interface Report {
 /** The service, as the page leaves it. */
 function newService(synapse: Synapse, ghosts: string[] = []): Project {
   const project = new Project('commonjs')
-  const config = { homeserverUrl: synapse.url, asToken: AS_TOKEN, deviceId: DEVICE_ID }
+  const config = {
+    homeserverUrl: synapse.url,
+    asToken: AS_TOKEN,
+    deviceId: DEVICE_ID,
+    recoverySecret: 'the secret of the tests, which is long enough',
+  }
   project.write({
     ...readPage('pluralmatrix').after,
     'config.ts': `export const config = ${JSON.stringify(config)}`,
@@ -68,6 +73,7 @@ describe.each([VERSIONS[0]!, VERSIONS.at(-1)!])('with Synapse %s', (version) => 
       const titles = report.testResults.flatMap(({ assertionResults }) =>
         assertionResults.map(({ title }) => title),
       )
+      expect(titles).toContain('a ghost keeps its identity when the device ID changes')
       for (const symptom of readSymptoms('pluralmatrix'))
         expect(titles).toContain(`what can go wrong: ${symptom}`)
     },

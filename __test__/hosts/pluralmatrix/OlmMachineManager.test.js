@@ -8,7 +8,7 @@ const { join } = require('node:path')
 const { afterAll, beforeAll, expect, test } = require('@jest/globals')
 const Database = require('better-sqlite3')
 const { AppServiceRegistration, Bridge } = require('matrix-appservice-bridge')
-const { bootstrapCrossSigning } = require('rust-crypto-helper')
+const { bootstrapCrossSigning, verifyPublished } = require('rust-crypto-helper')
 const { CrossSigningPublisher } = require('rust-crypto-helper/publisher')
 const { EncryptionSettings, RequestType, RoomId, UserId } = require('@matrix-org/matrix-sdk-crypto-nodejs')
 const { config } = require('./config')
@@ -149,6 +149,28 @@ test("the store's database can be used from better-sqlite3 between the call and 
   again.close()
   const machine = await new OlmMachineManager(bridge).getMachine(userId)
   expect(machine.userId.toString()).toBe(userId)
+})
+
+test('a ghost keeps its identity when the device ID changes', async () => {
+  const userId = await newGhost()
+  const verdict = async () => {
+    const served = await send('POST', '/keys/query', userId, { device_keys: { [userId]: [] } })
+    return verifyPublished(userId, config.deviceId, served)
+  }
+  await new OlmMachineManager(bridge).getMachine(userId)
+  const before = await verdict()
+  expect(before.verified).toBe(true)
+
+  // As the service does then.
+  rmSync(storeOf(userId), { recursive: true })
+  config.deviceId = 'ANOTHER'
+  try {
+    const machine = await new OlmMachineManager(bridge).getMachine(userId)
+    expect(machine.deviceId.toString()).toBe('ANOTHER')
+    expect(await verdict()).toEqual(before)
+  } finally {
+    config.deviceId = deviceId
+  }
 })
 
 // By what can be seen. Each answers a call that fails.

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileOf, readBlocks } from '../../support/blocks'
 import { ROOT } from '../../support/processes'
 
 export interface Page {
@@ -24,14 +25,13 @@ export function readSymptoms(name: string): string[] {
 }
 
 export function readPage(name: string, replacements: Replacements = {}): Page {
-  const text = read(name)
   const page: Page = { before: {}, after: {} }
-  for (const [, language, block = ''] of text.matchAll(/^```(\w*)\n(.*?)^```$/gms)) {
-    if (language === 'ts') add(page.after, block, replacements)
+  for (const { language, code } of readBlocks(join('hosts', `${name}.md`))) {
+    if (language === 'ts') add(page.after, code, replacements)
     else if (language === 'diff') {
-      add(page.before, side(block, '-'), replacements)
-      add(page.after, side(block, '+'), replacements)
-    } else throw new Error(`no test runs a block of ${language ?? ''} in ${name}.md`)
+      add(page.before, side(code, '-'), replacements)
+      add(page.after, side(code, '+'), replacements)
+    } else throw new Error(`no test runs a block of ${language} in ${name}.md`)
   }
   return page
 }
@@ -45,8 +45,7 @@ function side(diff: string, sign: '-' | '+'): string {
 }
 
 function add(files: Record<string, string>, code: string, replacements: Replacements): void {
-  const name = /^\/\/ (\S+\.ts)$/m.exec(code.split('\n', 1)[0]!)?.[1]
-  if (name === undefined) throw new Error(`a block does not name its file:\n${code}`)
+  const name = fileOf(code)
   if (name in files) throw new Error(`two blocks are ${name}`)
   files[name] = Object.entries(replacements).reduce((text, [from, to]) => text.replaceAll(from, to), code)
 }

@@ -6,6 +6,12 @@ import { readPage, type Replacements } from './page'
 import { Project } from './project'
 import { type Message, Stranger } from './stranger'
 
+/** What the page takes from the environment. */
+const ENVIRONMENT = {
+  AS_TOKEN,
+  RUST_CRYPTO_HELPER_RECOVERY_SECRET: 'the secret of the tests, which is long enough',
+}
+
 const REGISTRATION = `
   export const registration = {
     id: 'tests',
@@ -84,7 +90,7 @@ export class Service {
   /** Starts the service, sends a message as a ghost and stops. */
   talk(userId: string, text: string, env: NodeJS.ProcessEnv = {}): Promise<Finished> {
     const message = { GHOST: userId, ROOM: this.stranger.room, TEXT: text }
-    return this.project.run('talk.js', { env: { AS_TOKEN, ...message, ...env } })
+    return this.project.run('talk.js', { env: { ...ENVIRONMENT, ...message, ...env } })
   }
 
   /** The same, and what the stranger sees of it. */
@@ -94,6 +100,6 @@ export class Service {
   }
 
   publishAll(): Promise<Finished> {
-    return this.project.run('publish-all.js', { env: { AS_TOKEN } })
+    return this.project.run('publish-all.js', { env: ENVIRONMENT })
   }
 }
