@@ -265,7 +265,8 @@ describe('stores', () => {
     [
       'a damaged page of the table kv',
       (database) => {
-        overwrite(database, 4096, 4096)
+        // The second page of a store that this package makes.
+        overwrite(database, 1024, 1024)
       },
     ],
     [

@@ -33,7 +33,8 @@ import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 
 // A call fails within a second. The rest is for a busy machine.
 const LATE = 5000
-const PAGE = 4096
+// Of the stores that this package makes.
+const PAGE = 1024
 const STAGING = '.rust-crypto-helper-new'
 const DOCUMENT = join(__dirname, '..', 'docs', 'faults.md')
 

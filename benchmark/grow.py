@@ -11,7 +11,7 @@ import sqlite3
 import sys
 
 AT_ONCE = 8  # rows between two looks at the size
-DATA = 1900  # bytes: with its IDs, a row takes about half a page
+DATA = 1900  # bytes
 ROOMS = 100
 SENDER_KEY = b"A" * 43
 
@@ -29,13 +29,13 @@ def row():
     return session_id, room_id, 0, os.urandom(DATA), SENDER_KEY, 1
 
 
-form = pragma("page_size"), pragma("journal_mode")
-if form != (4096, "wal"):
-    sys.exit(f"not the pages or the log of the SDK: {form}")
+if pragma("journal_mode") != "wal":
+    sys.exit("not the log of the SDK")
 
+page_size = pragma("page_size")
 database.execute("PRAGMA cache_size = -500000")  # KiB: the index is written once
 database.execute("BEGIN")
-while pragma("page_count") * 4096 < size:
+while pragma("page_count") * page_size < size:
     database.executemany(
         "INSERT INTO inbound_group_session (session_id, room_id, backed_up, data, sender_key, sender_data_type)"
         " VALUES (?, ?, ?, ?, ?, ?)",

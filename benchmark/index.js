@@ -2,17 +2,19 @@
 
 // Compares this package with the other ways to give ghosts their identity, and its calls for stores of
 // every size, in one run:
-//   node benchmark/index.js [--quick | --limit | --existing] [--folder DIR]
+//   node benchmark/index.js [--quick | --limit | --existing | --slow] [--delays MS,MS...] [--folder DIR]
 
 const { statfsSync, writeFileSync } = require('node:fs')
 const { availableParallelism, tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { parseArgs } = require('node:util')
-const { contenders, names: allNames, problem } = require('./contenders')
+const { buildOlderSidecar, contenders, names: allNames, problem } = require('./contenders')
 const existing = require('./existing')
 const measuring = require('./measure')
 const { plot } = require('./plot')
-const { existingReport, limitReport, report } = require('./report')
+const { rewriteReadme, text: readmeText } = require('./readme')
+const { existingReport, limitReport, report, slowReport } = require('./report')
+const { measureSlow } = require('./slow-disk')
 
 /**
  * @typedef {import('./contenders').Name} Name
@@ -22,11 +24,16 @@ const { existingReport, limitReport, report } = require('./report')
  * @typedef {import('./statistics').Round} Round
  */
 
+/** What an fsync takes longer than on this disk, in ms. */
+const DELAYS = [0, 2, 10]
 /** @type {Sizes} */
 const FULL = {
   sequential: { count: 100, rounds: 5, atOnce: false },
   atOnce: { count: 1000, rounds: 3, atOnce: true },
   // Ghosts at once, and how often: few ghosts are over soon and say little.
+  resumed: { count: 1000, rounds: 3, atOnce: true, task: 'resume' },
+  publishing: { count: 300, rounds: 3, atOnce: true, task: 'publish' },
+  slow: { sequential: 20, atOnce: 300, rounds: 3 },
   growth: { 0: 1, 10: 9, 100: 5, 1000: 3, 10000: 1 },
   starts: 20,
   existing: { megabytes: [0.2, 10, 100, 1000], rounds: 5, passes: 40 },
@@ -41,6 +48,9 @@ const FULL = {
 const QUICK = {
   sequential: { count: 4, rounds: 2, atOnce: false },
   atOnce: { count: 20, rounds: 2, atOnce: true },
+  resumed: { count: 20, rounds: 2, atOnce: true, task: 'resume' },
+  publishing: { count: 20, rounds: 2, atOnce: true, task: 'publish' },
+  slow: { sequential: 2, atOnce: 10, rounds: 2 },
   growth: { 0: 1, 10: 2, 100: 1 },
   starts: 3,
   existing: { megabytes: [0.2, 10], rounds: 2, passes: 2 },
@@ -64,10 +74,13 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     limit: { type: 'boolean', default: false },
     existing: { type: 'boolean', default: false },
+    slow: { type: 'boolean', default: false },
+    delays: { type: 'string', default: DELAYS.join() },
     folder: { type: 'string', default: tmpdir() },
   },
 })
 const sizes = options.quick ? QUICK : FULL
+const delays = options.delays.split(',').map(Number)
 const cores = availableParallelism()
 
 /**
@@ -117,17 +130,24 @@ function fileSystem(folder) {
  * @param {Name[]} names
  * @param {import('./report').Comparison} comparison
  */
-function compare(location, names, { count, rounds, atOnce }) {
+function compare(location, names, { count, rounds, atOnce, task = 'create' }) {
   return times(rounds, async (round) => {
-    progress(
-      `${location.name}: ${count} ghosts ${atOnce ? 'at once' : 'one by one'}, round ${round + 1} of ${rounds}`,
-    )
+    const together = atOnce ? 'at once' : 'one by one'
+    progress(`${location.name}: ${task} ${count} ghosts ${together}, round ${round + 1} of ${rounds}`)
     /** @type {Round} */
     const result = { inMemory: await measuring.measureInMemory(count, atOnce ? cores : 1) }
     // What a contender leaves to the file system to do must not always meet the same next one.
     const first = round % names.length
     for (const name of [...names.slice(first), ...names.slice(0, first)]) {
-      const { perGhost } = await measuring.measure(name, location.folder, count, { atOnce })
+      // A homeserver for each: none has the ghosts of another.
+      const homeserver = task === 'publish' ? await measuring.startHomeserver() : undefined
+      const homeserverUrl = homeserver?.url
+      const { perGhost } = await measuring.measure(name, location.folder, count, {
+        atOnce,
+        task,
+        homeserverUrl,
+      })
+      homeserver?.stop()
       result[name] = perGhost
     }
     return result
@@ -158,16 +178,32 @@ async function measurePlace(location, names) {
     syncTimes: measuring.syncTimes(location.folder),
     sequential: await compare(location, names, sizes.sequential),
     atOnce: await compare(location, names, sizes.atOnce),
+    resumed: await compare(location, names, sizes.resumed),
     growth: await measureGrowth(location),
   }
 }
 
-/** @returns {Promise<Results>} */
-async function measureAll() {
+/** Why contenders cannot be measured here. */
+function findMissing() {
+  // In a quick run there is no time to build another SDK.
+  if (!options.quick) buildOlderSidecar()
   /** @type {Results['missing']} */
   const missing = {}
   for (const name of allNames) missing[name] = contenders[name].missing?.()
-  const names = allNames.filter((name) => !missing[name])
+  return { missing, names: allNames.filter((name) => !missing[name]) }
+}
+
+/**
+ * @param {Location} location
+ * @param {Name[]} names
+ */
+function measureSlowDisk({ folder, name }, names) {
+  return measureSlow(folder, names, { ...sizes.slow, delays }, (text) => progress(`${name}: ${text}`))
+}
+
+/** @returns {Promise<Results>} */
+async function measureAll() {
+  const { missing, names } = findMissing()
   const main = disk()
   const locations = [main, ...memory(main)]
 
@@ -176,6 +212,17 @@ async function measureAll() {
   const places = []
   for (const location of locations) places.push(await measurePlace(location, names))
 
+  const publishing = await compare(
+    main,
+    names.filter((name) => contenders[name].loadPublisher),
+    sizes.publishing,
+  )
+  const slow = await measureSlowDisk(main, names)
+  /** @type {Results['storeSizes']} */
+  const storeSizes = []
+  for (const name of names) {
+    storeSizes.push({ name, bytes: await measuring.storeSize(name, main.folder) })
+  }
   const existing = await measureExisting(main)
 
   /** @type {Results['peaks']} */
@@ -204,6 +251,10 @@ async function measureAll() {
     missing,
     starts,
     places,
+    publishing,
+    delays,
+    slow,
+    storeSizes,
     existing,
     peaks,
     syncs,
@@ -247,14 +298,22 @@ async function main() {
     return console.log(existingReport(await measureExisting(disk()), sizes))
   }
 
+  if (options.slow) {
+    const { missing, names } = findMissing()
+    const main = disk()
+    return console.log(slowReport(await measureSlowDisk(main, names), { missing, sizes, delays }))
+  }
+
   const results = await measureAll()
   const text = report(results)
   const picture = plot(results)
+  const figures = readmeText(results)
   if (!options.quick) {
     writeFileSync(join(__dirname, 'results.md'), text)
     writeFileSync(join(__dirname, 'results.svg'), picture)
+    rewriteReadme(join(__dirname, '..', 'README.md'), figures)
   }
-  console.log(text)
+  console.log(`${text}\n## For the README\n\n${figures}`)
   demandAllResolved(results.limited)
 }
 

@@ -4,7 +4,7 @@
 
 const { spawn, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
-const { join } = require('node:path')
+const { dirname, join } = require('node:path')
 const { SIDECAR, contenders } = require('./contenders')
 
 /**
@@ -13,6 +13,8 @@ const { SIDECAR, contenders } = require('./contenders')
  *
  * @typedef {object} Options
  * @property {boolean} [atOnce] Whether the calls are in flight together, or made one after the other.
+ * @property {import('./worker').Job['task']} [task] By default, new stores are made.
+ * @property {string | undefined} [homeserverUrl] Where to publish.
  * @property {boolean} [gauges] Whether to watch what the process takes.
  * @property {string[]} [through] The command that starts the process.
  */
@@ -113,16 +115,55 @@ async function measure(contender, folder, count, options) {
  * @param {Options} [options]
  * @returns {Promise<Measurement>}
  */
-async function run(contender, folder, count, { atOnce = false, gauges = false, through = [] } = {}) {
+async function run(contender, folder, count, options = {}) {
+  const { atOnce = false, gauges = false, task = 'create', homeserverUrl, through = [] } = options
   const { inFlight = count } = contenders[contender]
   const stores = fs.mkdtempSync(join(folder, 'stores-'))
   /** @type {import('./worker').Job} */
-  const job = { contender, folder: stores, count, inFlight: atOnce ? inFlight : 1, gauges }
+  const job = {
+    contender,
+    folder: stores,
+    count,
+    inFlight: atOnce ? inFlight : 1,
+    task,
+    homeserverUrl,
+    gauges,
+  }
   try {
     return await work('worker.js', job, through)
   } finally {
     remove(stores)
   }
+}
+
+/**
+ * The bytes of a new store on the disk, when nobody has it open.
+ *
+ * @param {Name} contender
+ * @param {string} folder
+ */
+async function storeSize(contender, folder) {
+  const store = join(fs.mkdtempSync(join(folder, 'size-')), 'store')
+  await contenders[contender].load()('@_ghost:example.org', 'GHOSTDEVICE', store)
+  const bytes = fs.readdirSync(store).map((name) => fs.statSync(join(store, name)).size)
+  remove(dirname(store))
+  return bytes.reduce((sum, size) => sum + size, 0)
+}
+
+/**
+ * Starts a homeserver that answers at once.
+ *
+ * @returns {Promise<{ url: string, stop: () => void }>}
+ */
+function startHomeserver() {
+  return new Promise((resolve, reject) => {
+    const script = join(__dirname, 'publishing-homeserver.js')
+    // It ends with its standard input, so also with this process.
+    const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] })
+    child.stdout.once('data', (url) => resolve({ url: String(url).trim(), stop: () => child.stdin.end() }))
+    child.once('error', reject)
+    child.once('exit', (code) => reject(new Error(`the homeserver has ended with ${code}`)))
+  })
 }
 
 /**
@@ -220,6 +261,8 @@ module.exports = {
   measureLimited,
   measureSyncs,
   remove,
+  startHomeserver,
+  storeSize,
   syncTimes,
   trace,
   work,

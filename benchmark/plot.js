@@ -13,7 +13,7 @@ const { summary } = require('./statistics')
 
 const WIDTH = 760
 const MARGIN = 24
-const LABELS = 200
+const LABELS = 220
 const BAR = 22
 const ROW = 34
 const VALUES = 120 // room for the figures behind the longest bar

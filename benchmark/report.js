@@ -5,6 +5,7 @@
 const { contenders, names } = require('./contenders')
 const { KINDS, NEW, named } = require('./existing')
 const { INTERVAL, RESOLUTION } = require('./gauges')
+const { slowed } = require('./slow-disk')
 const { median, summary } = require('./statistics')
 
 /**
@@ -14,11 +15,14 @@ const { median, summary } = require('./statistics')
  * @typedef {import('./statistics').Round} Round
  * @typedef {import('./worker').Measurement} Measurement
  *
- * @typedef {{ count: number, rounds: number, atOnce: boolean }} Comparison
+ * @typedef {{ count: number, rounds: number, atOnce: boolean, task?: import('./worker').Job['task'] }} Comparison
  *
  * @typedef {object} Sizes Of the measurements.
  * @property {Comparison} sequential
  * @property {Comparison} atOnce
+ * @property {Comparison} resumed
+ * @property {Comparison} publishing
+ * @property {Omit<import('./slow-disk').Plan, 'delays'>} slow
  * @property {Record<number, number>} growth
  * @property {number} starts
  * @property {import('./existing').Plan} existing
@@ -32,6 +36,7 @@ const { median, summary } = require('./statistics')
  * @property {number[]} syncTimes
  * @property {Round[]} sequential
  * @property {Round[]} atOnce
+ * @property {Round[]} resumed
  * @property {Size[]} growth
  *
  * @typedef {Partial<Record<Name, string | undefined>>} Missing The reason, by contender.
@@ -44,6 +49,10 @@ const { median, summary } = require('./statistics')
  * @property {Missing} missing
  * @property {Measurement[]} starts
  * @property {Place[]} places The disk first.
+ * @property {Round[]} publishing
+ * @property {number[]} delays
+ * @property {import('./slow-disk').Slow | string} slow Or why it was not measured.
+ * @property {{ name: Name, bytes: number }[]} storeSizes
  * @property {Existing | string} existing Or why it was not measured.
  * @property {{ name: Name, gauges: Gauges }[]} peaks
  * @property {{ name: Name, first: number, further: number }[]} syncs Empty where there is no strace.
@@ -100,16 +109,81 @@ function speedCells(rounds, name, base) {
 }
 
 /**
+ * The same with the ratio to the SDK without a store, too.
+ *
+ * @param {Round[]} rounds
+ * @param {Name | 'inMemory'} name
+ */
+const comparedCells = (rounds, name) => [
+  ...speedCells(rounds, name, 'sidecar'),
+  number(summary(rounds, name, 'inMemory').ratio),
+]
+
+/**
  * @param {Missing} missing
  * @param {Round[]} rounds
  */
 function speedTable(missing, rounds) {
   const rows = names.map((name) => {
     const reason = missing[name]
-    return [title(name), ...(reason ? [reason, NONE, NONE] : speedCells(rounds, name, 'sidecar'))]
+    return [title(name), ...(reason ? [reason, NONE, NONE, NONE] : comparedCells(rounds, name))]
   })
-  const inMemory = [title('inMemory'), ...speedCells(rounds, 'inMemory', 'sidecar')]
-  return table(['', 'per ghost', 'from, to', 'of a process per ghost'], [...rows, inMemory])
+  const inMemory = [title('inMemory'), ...comparedCells(rounds, 'inMemory')]
+  const head = ['', 'per ghost', 'from, to', `of ${title('sidecar')}`, `of ${title('inMemory')}`]
+  return table(head, [...rows, inMemory])
+}
+
+/** @param {Results} results */
+function publishingTable({ missing, publishing }) {
+  const rows = names
+    .filter((name) => contenders[name].loadPublisher)
+    .map((name) => {
+      const reason = missing[name]
+      return [title(name), ...(reason ? [reason, NONE, NONE] : speedCells(publishing, name, 'sidecar'))]
+    })
+  return table(['', 'per ghost', 'from, to', `of ${title('sidecar')}`], rows)
+}
+
+/**
+ * @param {Results['slow']} slow
+ * @param {{ missing: Missing, sizes: Sizes, delays: number[] }} settings
+ */
+function slowReport(slow, { missing, sizes, delays }) {
+  if (typeof slow === 'string') return `Not measured: ${slow}.\n`
+  /** @param {Round[]} rounds */
+  const slowTable = (rounds) => {
+    const rows = names.map((name) => {
+      if (missing[name]) return [title(name), missing[name] ?? '', ...delays.slice(1).map(() => NONE), NONE]
+      const cells = delays.map((delay) => summary(rounds, slowed(name, delay), slowed('sidecar', delay)))
+      const last = cells.at(-1)?.ratio ?? NaN
+      return [title(name), ...cells.map(({ median }) => ms(median)), number(last)]
+    })
+    const last = delays.at(-1)
+    return table(
+      ['', ...delays.map((delay) => `+ ${delay} ms`), `of ${title('sidecar')}, + ${last} ms`],
+      rows,
+    )
+  }
+  const { sequential, atOnce, rounds } = sizes.slow
+  return `Each fsync takes so many milliseconds longer. Those of several threads and processes take them at the same time. All
+contenders and all delays take turns in ${rounds} rounds. New stores, milliseconds per ghost.
+
+### One after another: ${whole(sequential)} ghosts
+
+${slowTable(slow.sequential)}
+
+### At once: ${whole(atOnce)} ghosts
+
+${slowTable(slow.atOnce)}
+`
+}
+
+/** @param {Results['storeSizes']} sizes */
+function storeSizesTable(sizes) {
+  return table(
+    ['', 'bytes of a new store', '10,000 of them'],
+    sizes.map(({ name, bytes }) => [title(name), whole(bytes), `${(bytes / 100).toFixed(0)} MB`]),
+  )
 }
 
 /** @param {Gauges | undefined} gauges */
@@ -218,7 +292,7 @@ ${table(['per ghost', ...GAUGES], [row])}
  * @param {Results} results
  * @param {Place} place
  */
-function placeReport({ sizes, missing }, { name, syncTimes, sequential, atOnce, growth }) {
+function placeReport({ sizes, missing }, { name, syncTimes, sequential, atOnce, resumed, growth }) {
   return `## On ${name}
 
 An fsync of one page takes ${ms(median(syncTimes))}.
@@ -230,6 +304,10 @@ ${speedTable(missing, sequential)}
 ### At once: ${whole(sizes.atOnce.count)} ghosts, ${sizes.atOnce.rounds} rounds
 
 ${speedTable(missing, atOnce)}
+
+### Existing stores that hold an identity, at once: ${whole(sizes.resumed.count)} ghosts, ${sizes.resumed.rounds} rounds
+
+${speedTable(missing, resumed)}
 
 ### How the cost of a ghost grows with their number: ${title('addon')}
 
@@ -254,6 +332,7 @@ but where a heading says *existing*.
 - *${title('addon')}*: one call per ghost. At once, all calls are in flight together.
 - *${title('sidecar')}*: a program that does the same with the SDK in the plain way, and ends. At once, ${inFlight}
   run at a time. What these processes take is added to what their caller takes.
+- *${title('olderSidecar')}*: the same program with the SDK of the binding 0.3 to 0.5.
 - *${title('inMemory')}*: an \`OlmMachine\` in memory for each ghost, on one core, and at once on all of them.
 - Memory, threads and handles are peaks, those of Node.js included, looked at every ${INTERVAL} ms. Delays are the event loop's,
   measured by a timer of ${RESOLUTION} ms, which is part of them.
@@ -261,6 +340,20 @@ but where a heading says *existing*.
 To load this package takes ${start('load')}, its first call ${start('first')}: medians of ${sizes.starts} processes.
 
 ${places.map((place) => placeReport(results, place)).join('\n')}
+## Published, on ${disk}: ${whole(sizes.publishing.count)} ghosts at once, ${sizes.publishing.rounds} rounds
+
+The homeserver is a process that answers at once. *${title('addon')}*: \`publisher.publish\`, which asks the homeserver before and
+after. *${title('sidecar')}*: four requests for each ghost, which ask and check nothing.
+
+${publishingTable(results)}
+
+## On a slow disk
+
+${slowReport(results.slow, results)}
+## The size of a store
+
+${storeSizesTable(results.storeSizes)}
+
 ## An existing store, by its size, on ${disk}
 
 ${existingReport(existing, sizes)}
@@ -277,4 +370,4 @@ ${syncsTable(syncs)}
 ${limitReport(limited, sizes)}`
 }
 
-module.exports = { existingReport, limitReport, report, title }
+module.exports = { existingReport, limitReport, ms, number, report, slowReport, table, title, whole }

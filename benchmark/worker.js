@@ -13,6 +13,8 @@ const { watch } = require('./gauges')
  * @property {string} folder Where the stores go.
  * @property {number} count Of ghosts.
  * @property {number} inFlight Of calls.
+ * @property {'create' | 'resume' | 'publish'} task What is measured: of new stores, or of stores that are made before.
+ * @property {string | undefined} homeserverUrl Where to publish.
  * @property {boolean} gauges Whether to watch what the process takes.
  *
  * @typedef {object} Measurement Times are in ms.
@@ -24,7 +26,7 @@ const { watch } = require('./gauges')
  */
 
 /** @type {Job} */
-const { contender, folder, count, inFlight, gauges } = JSON.parse(process.argv[2] ?? '')
+const { contender, folder, count, inFlight, task, homeserverUrl, gauges } = JSON.parse(process.argv[2] ?? '')
 
 /** @type {Measurement['rejected']} */
 const rejected = {}
@@ -59,11 +61,20 @@ async function bootstrapAll(bootstrap) {
   await Promise.all(Array.from({ length: inFlight }, lane))
 }
 
+/** @returns {import('./contenders').Bootstrap} */
+function loadContender() {
+  const { title, load, loadPublisher } = contenders[contender]
+  if (task !== 'publish') return load()
+  if (!loadPublisher || !homeserverUrl) throw new Error(`${title} does not publish`)
+  return loadPublisher(homeserverUrl)
+}
+
 async function main() {
-  const [load, bootstrap] = await timed(() => contenders[contender].load())
+  const [load, bootstrap] = await timed(loadContender)
   // The first call starts threads and makes the tables, once per process: a figure of its own.
   const [first] = await timed(() => bootstrap('@_first:example.org', 'GHOSTDEVICE', join(folder, 'first')))
 
+  if (task === 'resume') await bootstrapAll(bootstrap)
   const stop = gauges ? watch(processes) : undefined
   const [all] = await timed(() => bootstrapAll(bootstrap))
   const peaks = stop?.()

@@ -24,7 +24,7 @@ pub struct HeldStore<'a> {
     place: Place<'a>,
     // Fields are dropped in this order: the lock goes last.
     database: Connection,
-    _leftovers: Leftovers<'a>,
+    leftovers: Leftovers<'a>,
     lock: Option<File>,
 }
 
@@ -114,7 +114,7 @@ impl<'a> HeldStore<'a> {
         remove_if_there(&companion(folder, LOG_INDEX))
             .map_err(|error| Error::io("remove what a crashed process left", &error))?;
         let own_log = if had_log { None } else { FileIdentity::of(&log).ok() };
-        Ok(Self { place, database, _leftovers: Leftovers { place, own_log }, lock })
+        Ok(Self { place, database, leftovers: Leftovers { place, own_log }, lock })
     }
 
     /// Reads the rows that a bootstrap is about, and nothing else.
@@ -128,6 +128,10 @@ impl<'a> HeldStore<'a> {
             Form::Empty => {
                 self.check_still_alone()?;
                 new_database::fill(&mut self.database, passphrase, changes)?;
+                if self.place.check().is_ok() {
+                    // It has begun a new log.
+                    self.leftovers.own_log = FileIdentity::of(&companion(self.place.folder, LOG)).ok();
+                }
                 true
             }
             Form::Tables { stray_cipher: false, .. } if changes.is_empty() => false,
@@ -159,7 +163,7 @@ impl<'a> HeldStore<'a> {
     /// Empties the log and lets the store go. Dropping does so too, but cannot say what went wrong.
     fn close(self, has_written: bool) -> Result<()> {
         // The last to be named is the first to be dropped.
-        let Self { lock: _lock, place, database, _leftovers } = self;
+        let Self { lock: _lock, place, database, leftovers: _leftovers } = self;
         let emptied = database
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
             .and_then(|()| database.close().map_err(|(_, error)| error));

@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 /// Every table of a store, as the SDK makes them. A test holds this against the SDK.
 const SCHEMA: &str = include_str!("schema.sql");
 
+/// Bytes of a page. Most tables of a ghost are empty, and each takes a page. `benchmark/page-sizes.md` has the
+/// measurements that chose it.
+const PAGE_SIZE: u32 = 1024;
+
 /// Where a database's header says which kind of log it uses, and the number for a write-ahead log.
 const LOG_VERSIONS: std::ops::Range<usize> = 18..20;
 const WRITE_AHEAD_LOG: u8 = 2;
@@ -27,6 +31,7 @@ pub fn create(passphrase: Option<&str>, changes: &Changes) -> Result<Zeroizing<V
     if let Some(empty) = EMPTY.get() {
         database.deserialize_read_exact(MAIN_DB, empty.as_slice(), empty.len(), false)?;
     } else {
+        database.pragma_update(None, "page_size", PAGE_SIZE)?;
         create_tables(&database)?;
         // Another thread may have been faster. Its bytes are the same.
         let _ = EMPTY.set(database.serialize(MAIN_DB)?.to_vec());
@@ -46,6 +51,10 @@ pub fn create(passphrase: Option<&str>, changes: &Changes) -> Result<Zeroizing<V
 
 /// Makes a store of a database that has no tables.
 pub fn fill(database: &mut Connection, passphrase: Option<&str>, changes: &Changes) -> Result<()> {
+    // SQLite cannot change the size of the pages while there is a log.
+    database.pragma_update(None, "journal_mode", "DELETE")?;
+    database.pragma_update(None, "page_size", PAGE_SIZE)?;
+    database.execute_batch("VACUUM")?;
     database.pragma_update(None, "journal_mode", "WAL")?;
     let transaction = database.transaction()?;
     create_tables(&transaction)?;

@@ -1,6 +1,6 @@
 //! A new store is like one that the SDK makes: the same tables, version and settings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use matrix_sdk_crypto::OlmMachine;
 use matrix_sdk_sqlite::SqliteCryptoStore;
@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     bootstrap::bootstrap,
+    identity::Status,
     request::{Options, Request},
 };
 
@@ -26,11 +27,48 @@ async fn a_new_store_has_what_a_store_of_the_sdk_has() {
     }
     for name in ["the first of a process", "the second"] {
         let ours = folder.path().join(name);
-        let request =
-            Request::new("@_ghost:example.org", "GHOSTDEVICE", ours.to_str().unwrap(), Options::default());
-        bootstrap(request.unwrap()).await.unwrap();
+        call(&ours, Options::default()).await;
         assert_eq!(describe(&ours), describe(&by_sdk));
     }
+}
+
+/// An empty database is there if the SDK was interrupted before it made tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_store_is_small_whatever_was_there_before() {
+    for passphrase in [None, Some("secret")] {
+        let folder = TempDir::new().unwrap();
+        let stores = ["first", "second", "empty", "interrupted"].map(|name| folder.path().join(name));
+        let [_, _, empty, interrupted] = &stores;
+        std::fs::create_dir(empty).unwrap();
+        std::fs::write(database(empty), "").unwrap();
+        std::fs::create_dir(interrupted).unwrap();
+        open(interrupted).pragma_update(None, "journal_mode", "WAL").unwrap();
+        assert_eq!(page_size(interrupted), 4096);
+
+        for store in stores {
+            let passphrase = passphrase.map(|passphrase| passphrase.to_owned().into());
+            assert_eq!(call(&store, Options { passphrase, ..Options::default() }).await, Status::Created);
+            assert_eq!(page_size(&store), 1024);
+            assert!(std::fs::metadata(database(&store)).unwrap().len() <= 64 * 1024);
+            assert_eq!(std::fs::read_dir(&store).unwrap().count(), 1, "one file");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_existing_store_keeps_the_size_of_its_pages() {
+    let folder = TempDir::new().unwrap();
+    let store = folder.path().join("store");
+    make_with_sdk(&store).await;
+    for reset in [false, true] {
+        call(&store, Options { reset, ..Options::default() }).await;
+        assert_eq!(page_size(&store), 4096);
+    }
+}
+
+async fn call(store: &Path, options: Options) -> Status {
+    let request = Request::new("@_ghost:example.org", "GHOSTDEVICE", store.to_str().unwrap(), options);
+    bootstrap(request.unwrap()).await.unwrap().status
 }
 
 async fn make_with_sdk(store: &Path) {
@@ -41,7 +79,15 @@ async fn make_with_sdk(store: &Path) {
 }
 
 fn open(store: &Path) -> Connection {
-    Connection::open(store.join("matrix-sdk-crypto.sqlite3")).unwrap()
+    Connection::open(database(store)).unwrap()
+}
+
+fn database(store: &Path) -> PathBuf {
+    store.join("matrix-sdk-crypto.sqlite3")
+}
+
+fn page_size(store: &Path) -> u32 {
+    open(store).query_row("PRAGMA page_size", (), |row| row.get(0)).unwrap()
 }
 
 fn describe(store: &Path) -> Vec<(&'static str, Vec<Vec<Value>>)> {
@@ -53,7 +99,6 @@ fn describe(store: &Path) -> Vec<(&'static str, Vec<Vec<Value>>)> {
         "SELECT count(*) FROM device",
         "SELECT count(*) FROM identity",
         "PRAGMA journal_mode",
-        "PRAGMA page_size",
         "PRAGMA auto_vacuum",
         "PRAGMA encoding",
         "PRAGMA user_version",
