@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{
-    account_data::{AccountData, SECRETS},
+    account_data::{AccountData, SECRETS, key_type},
     key::RecoveryKey,
 };
 use crate::{
@@ -154,9 +154,18 @@ impl Candidate {
 
     /// The key where it has not been used. That is refused where another key is in use.
     fn unused(text: &str, account_data: &AccountData, own_id: &str) -> Result<Self> {
-        let other = account_data.default_key().filter(|id| *id != own_id);
-        if let Some(id) = other.or_else(|| account_data.key(own_id).map(|_| own_id)) {
+        if let Some(id) = account_data.default_key().filter(|id| *id != own_id) {
             return Err(mismatch(&format!("it is not the key {:?} of the secret storage", clipped(id))));
+        }
+        if account_data.key(own_id).is_some() {
+            return Err(Error::new(
+                ErrorCode::RecoveryKeyMismatch,
+                format!(
+                    "the account data {} do not describe the recovery key, whose ID this is: they are damaged. Put an \
+                     empty object to them. The next call describes the key again, and what it opens is not lost",
+                    key_type(own_id)
+                ),
+            ));
         }
         let key = sdk_key(text, own_id, None, None)
             .ok_or_else(|| Error::internal("the SDK does not take a key"))?;
