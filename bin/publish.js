@@ -11,7 +11,7 @@ const { Progress } = require('./progress.js')
 const { perform, rehearse } = require('./publication.js')
 const { Problems } = require('./report.js')
 const { INTERRUPTED, commandLine, onInterrupt, readRun } = require('./run.js')
-const { describe, duration, ghosts, grouped } = require('./terminal.js')
+const { describe, duration, ghosts, grouped, wrap } = require('./terminal.js')
 
 /**
  * @typedef {import('./publication.js').Result} Result
@@ -65,7 +65,10 @@ const publish = {
     }
 
     if (tally.fatal) await complain(tally.fatal)
-    else if (signal.aborted) await complain(tally.interrupted(total))
+    else if (signal.aborted) {
+      const text = wrap(tally.interrupted(total), describe(process.stderr).columns)
+      for (const line of text.split('\n')) await complain(line)
+    }
     if (!run.json) await print(tally.summary(isDry, total, progress.seconds))
     if (!run.json && file && file.count > 0) {
       const command = commandLine('publish', { ...run, storePaths: [] }, failed)
