@@ -6,7 +6,7 @@
 
 const { spawn } = require('node:child_process')
 const { existsSync, readFileSync, writeFileSync } = require('node:fs')
-const { availableParallelism, tmpdir } = require('node:os')
+const { availableParallelism, loadavg, tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { createInterface } = require('node:readline')
 const { Readable } = require('node:stream')
@@ -216,6 +216,7 @@ const listed = ({ requests }) =>
 async function main() {
   const problem = missing() ?? (existsSync(SIDECAR) ? undefined : 'no sidecar: npm run prebench builds it')
   if (problem) throw new Error(problem)
+  const [load = 0] = loadavg()
   const folder = workspace(options.folder)
   const synapse = await Synapse.start(join(folder, 'synapse'))
   try {
@@ -256,7 +257,7 @@ async function main() {
     const report = `# Operators
 
 Ghosts that are registered and have neither a device nor a store, on Synapse ${synapse.version} with SQLite. \
-Everything runs on the same ${availableParallelism()} cores. \`node benchmark/operators.js\` makes this page.
+Everything runs on the same ${availableParallelism()} cores, whose load was ${load.toFixed(1)} before. \`node benchmark/operators.js\` makes this page.
 
 - *publish, killed*: \`rust-crypto-helper publish\`, with the ghosts from a stream. It was killed after ${half.toLocaleString('en-US')} results and run again. The time is that of both runs.
 - *publish* and *a process per ghost* take turns, ${ROUNDS} times with ${inRound} ghosts each.
