@@ -372,13 +372,15 @@ describe('publish', () => {
     /** Starts to publish, and stops the homeserver from answering uploads after some ghosts. */
     async function interrupted(ghosts: Line[], args: string[] = []) {
       const child = begin('publish', ['--ghosts', list(ghosts), '--concurrency', '4', ...args])
+      const ended = end(child)
       await until(() => ghosts.filter(isServed).length >= 5)
       homeserver.always('keys/upload', { status: 429, body: {}, headers: { 'Retry-After': '1' } })
-      await until(() => homeserver.seen.at(-1)?.endpoint === 'keys/upload')
+      const before = homeserver.seen.length
+      await until(() => homeserver.seen.slice(before).some(({ endpoint }) => endpoint === 'keys/upload'))
       const release = () => {
         homeserver.always('keys/upload', 'handled')
       }
-      return { child, release }
+      return { child, ended, release }
     }
 
     const expectWhole = async (ghosts: Line[]) => {
@@ -395,11 +397,11 @@ describe('publish', () => {
       async (args) => {
         const ghosts = newGhosts(60)
         const failed = join(folder, 'failed.jsonl')
-        const { child, release } = await interrupted(ghosts, ['--failed', failed, ...args])
+        const { child, ended, release } = await interrupted(ghosts, ['--failed', failed, ...args])
         child.kill('SIGINT')
         await sleep(300)
         release()
-        const { code, stderr, stdout } = await end(child)
+        const { code, stderr, stdout } = await ended
         expect(code).toBe(130)
         const done = ghosts.filter(isServed)
         expect(done.length).toBeLessThan(20)
@@ -434,7 +436,6 @@ describe('publish', () => {
         RUST_CRYPTO_HELPER_PASSPHRASE: PASSPHRASE,
       })
       await until(() => existsSync(failed))
-      await sleep(50)
       child.kill('SIGINT')
       expect((await end(child)).code).toBe(130)
       expect(ghosts.filter(isServed)).toEqual([])
@@ -447,12 +448,12 @@ describe('publish', () => {
 
     test('a second one stops at once, and every store is whole', async () => {
       const ghosts = newGhosts(60)
-      const { child, release } = await interrupted(ghosts)
+      const { child, ended, release } = await interrupted(ghosts)
       child.kill('SIGINT')
       await sleep(200)
       const since = Date.now()
       child.kill('SIGINT')
-      expect(await end(child)).toMatchObject({ code: 130, stdout: '' })
+      expect(await ended).toMatchObject({ code: 130, stdout: '' })
       expect(Date.now() - since).toBeLessThan(700)
       release()
       await expectWhole(ghosts)
@@ -462,11 +463,12 @@ describe('publish', () => {
       const ghosts = newGhosts(60)
       for (const wait of [10, 20, 40]) {
         const child = begin('publish', ['--ghosts', list(ghosts)])
+        const ended = end(child)
         const served = ghosts.filter(isServed).length
         await until(() => ghosts.filter(isServed).length > served || child.exitCode !== null)
         await sleep(wait)
         child.kill('SIGKILL')
-        await end(child)
+        await ended
       }
       await run('publish', ['--ghosts', list(ghosts)])
       await expectWhole(ghosts)

@@ -40,19 +40,23 @@ const publish = {
     const isDry = options.has('--dry-run')
     const concurrency = readConcurrency(options.get('--concurrency'))
     const failed = options.get('--failed')
-    const total = await countGhosts(run.file, run.storePaths)
-    const file = failed === undefined ? undefined : new FailedFile(failed, run.file)
     const controller = new AbortController()
     const { signal } = controller
-    // On the same terminal, a bar and lines of results would be mixed.
-    const progress = new Progress(total, run.json && process.stdout.isTTY)
+    /** @type {Progress | undefined} */
+    let shown
+    // Before the file is made, which must have all ghosts in the end.
     const forget = onInterrupt(
       () => {
         controller.abort()
-        void progress.say('Finishing the ghosts at work. Press Ctrl-C again to stop at once.')
+        void shown?.say('Finishing the ghosts at work. Press Ctrl-C again to stop at once.')
       },
-      () => progress.stop(),
+      () => shown?.stop(),
     )
+    const total = await countGhosts(run.file, run.storePaths)
+    const file = failed === undefined ? undefined : new FailedFile(failed, run.file)
+    // On the same terminal, a bar and lines of results would be mixed.
+    const progress = new Progress(total, run.json && process.stdout.isTTY)
+    shown = progress
     const tally = new Tally(run, progress, file, controller)
     const record = (/** @type {Result} */ result) => tally.record(result)
     try {
