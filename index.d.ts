@@ -279,7 +279,7 @@ export interface InspectOptions {
  * | `INTERNAL` | this package has a bug |
  *
  * A plain store that somebody has opened with a passphrase counts as plain, although no `OlmMachine` can open it:
- * `bootstrapCrossSigning` repairs it.
+ * `stray_cipher` tells, and `bootstrapCrossSigning` repairs it.
  *
  * @param storePath the folder that `OlmMachine.initialize` takes
  * @param options passphrase, busyTimeout
@@ -357,6 +357,12 @@ export interface StoreInfo {
   schema: number
   /** Whether the store is encrypted with a passphrase. */
   encrypted: boolean
+  /**
+   * Present, and `true`, if the store is not encrypted and somebody has opened it with a passphrase. From then on no
+   * `OlmMachine` can open it ("missing field `version`"). One call of `bootstrapCrossSigning` without a passphrase
+   * repairs it.
+   */
+  stray_cipher?: boolean
   /** How much of a cross-signing identity the store holds. */
   identity: StoreIdentity
   /**

@@ -49,12 +49,21 @@ afterAll(() => {
 const optionsOf = ({ passphrase }: SdkStore): InspectOptions =>
   passphrase === undefined ? {} : { passphrase }
 
-function expected({ user_id, device_id, schema, passphrase, identity, master_key }: SdkStore): StoreInfo {
+function expected({
+  file,
+  user_id,
+  device_id,
+  schema,
+  passphrase,
+  identity,
+  master_key,
+}: SdkStore): StoreInfo {
   return {
     user_id,
     device_id,
     schema,
     encrypted: passphrase !== undefined,
+    ...(file.includes('stray-cipher') && { stray_cipher: true }),
     identity,
     ...(master_key !== undefined && { master_key }),
     device_signed: false,
@@ -93,6 +102,8 @@ describe('what it tells', () => {
     const { upload_keys } = await bootstrap(sdk, folder)
     expect(await look(folder, optionsOf(sdk))).toEqual({
       ...expected(sdk),
+      // The bootstrap has repaired it.
+      stray_cipher: undefined,
       identity: 'complete',
       master_key: onlyKey(upload_keys.master_key)[1],
       device_signed: true,
@@ -578,6 +589,23 @@ describe('the command', () => {
       { store_path: stores[2], ...expected(plain) },
     ])
     expect(existsSync(stores[1]!)).toBe(false)
+  })
+
+  test('a store that nothing can open is a line with what it holds and with the way out', async () => {
+    const stray = sdkStore('sdk-0.18-stray-cipher')
+    const store = place(stray)
+    const { code, stdout } = await runCommand(['inspect', store])
+    expect(code).toBe(1)
+    expect(JSON.parse(stdout)).toEqual({
+      store_path: store,
+      ...expected(stray),
+      error: {
+        code: 'STRAY_CIPHER',
+        message: expect.stringMatching(/ publish repairs the store /) as string,
+      },
+    })
+    await bootstrap(stray, store)
+    expect(await runCommand(['inspect', store])).toMatchObject({ code: 0 })
   })
 
   test('the passphrase comes from the environment, or is empty', async () => {

@@ -9,6 +9,8 @@ import { bootstrapCrossSigning } from 'rust-crypto-helper'
 import { CrossSigningPublisher, type Ghost, type Outcome } from 'rust-crypto-helper/publisher'
 import { hostClient } from './support/host-client'
 import { type Answer, AS_TOKEN, Homeserver } from './support/homeserver'
+import { OTHER_PROCESS } from './support/holders'
+import { itWith } from './support/needs'
 import { DEVICE_ID, temporaryFolder } from './support/stores'
 
 let homeserver: Homeserver
@@ -353,6 +355,26 @@ describe('publishAll', () => {
     expect(limitedAt).toBeGreaterThan(0)
     expect(early).toBe(0)
   })
+
+  itWith(OTHER_PROCESS.missing)(
+    'a store that is in use is waited for as long as busyTimeout says',
+    async () => {
+      const ghosts = newGhosts(2)
+      const [free, held] = ghosts
+      await bootstrapCrossSigning(held!.userId, DEVICE_ID, held!.storePath)
+      const holder = OTHER_PROCESS.start()
+      await holder.open(held!.storePath)
+      await holder.sql('SELECT count(*) FROM kv')
+      const outcomes = await collect(publisher.publishAll(ghosts, { busyTimeout: 0 }))
+      expect(outcomes.filter(published).map(({ ghost }) => ghost)).toEqual([free])
+      expect(outcomes.map(errorOf).find(Boolean)).toMatchObject({ code: 'STORE_IN_USE' })
+      const waiting = collect(publisher.publishAll([held!], { busyTimeout: 60_000 }))
+      await holder.kill()
+      expect((await waiting).filter(published)).toHaveLength(1)
+      const [wrong] = await collect(publisher.publishAll([free!], { busyTimeout: -1 }))
+      expect(errorOf(wrong!)).toMatchObject({ code: 'INVALID_ARGUMENT' })
+    },
+  )
 
   test.each([0, -1, 1.5, Number.NaN, 'two' as never])('refuses the concurrency %p', (concurrency) => {
     expect(() => publisher.publishAll([], { concurrency })).toThrow(TypeError)

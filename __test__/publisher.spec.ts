@@ -432,6 +432,20 @@ describe('requests', () => {
     }
   })
 
+  test('if the homeserver makes no device for this user (403), that is the error, and no login is tried', async () => {
+    const homeserver = await homeserverOf('Synapse from 1.141 on, registration with `io.element.msc4190`')
+    homeserver.register(USER_ID)
+    homeserver.next('devices', { status: 403, body: { errcode: 'M_FORBIDDEN', error: 'not yours' } })
+    const store = join(temporaryFolder(), 'store')
+    await expect(publisherOf(homeserver).publish(USER_ID, DEVICE_ID, store)).rejects.toMatchObject({
+      name: 'MatrixRequestError',
+      method: 'PUT',
+      errcode: 'M_FORBIDDEN',
+      message: expect.stringMatching(/not yours\. Is @.* registered, and in the namespace/) as string,
+    })
+    expect(homeserver.requests()).not.toContain('POST login')
+  })
+
   test('the token of the login is used for the device keys alone', async () => {
     const homeserver = await homeserverOf('Synapse 1.120 to 1.140')
     homeserver.register(USER_ID)

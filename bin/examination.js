@@ -3,7 +3,7 @@
 // Looks at ghosts without changing anything: what the homeserver serves, beside what the store holds.
 
 const { statSync } = require('node:fs')
-const { problemOf, wayOut } = require('./problems.js')
+const { problemOf, strayCipher, wayOut } = require('./problems.js')
 
 /**
  * @typedef {import('./ghosts.js').Entry} Entry
@@ -164,7 +164,12 @@ function judge({ ghost, error, inspection }, answer, restores) {
   if (inspection?.error && !isMissing(ghost, inspection.error)) {
     return { ...found, problem: problemOf(inspection.error) }
   }
-  return { ...found, ...compare(ghost, answer, store, restores) }
+  const { problem, publishing } = compare(ghost, answer, store, restores)
+  // What `publish` cannot mend comes first.
+  if (store?.stray_cipher && publishing) {
+    return { ...found, problem: strayCipher(ghost.storePath), publishing }
+  }
+  return { ...found, ...(problem && { problem }), ...(publishing && { publishing }) }
 }
 
 /** @param {Unverified} verdict */

@@ -4,6 +4,7 @@
 
 const { readPassphrase } = require('./environment.js')
 const { print } = require('./output.js')
+const { strayCipher, wayOut } = require('./problems.js')
 
 /** @type {import('./arguments.js').Command} */
 const inspect = {
@@ -33,7 +34,10 @@ const inspect = {
 async function look(storePath, passphrase) {
   const { inspectStore } = require('..')
   try {
-    return { store_path: storePath, ...(await inspectStore(storePath, { passphrase })) }
+    const info = await inspectStore(storePath, { passphrase })
+    if (!info.stray_cipher) return { store_path: storePath, ...info }
+    const { code, message } = strayCipher(storePath)
+    return { store_path: storePath, ...info, error: { code, message: `${message}. ${wayOut(code)}` } }
   } catch (error) {
     const { code, message } = /** @type {import('..').BootstrapError} */ (error)
     return { store_path: storePath, error: { code, message } }

@@ -24,6 +24,12 @@ const { untilAborted } = require('./run.js')
  */
 
 /**
+ * How long a store that is in use is waited for, in milliseconds. A look at it is over in that time. A bridge that
+ * runs does not close it, and may have thousands open.
+ */
+const STORE_WAIT = 1000
+
+/**
  * Looks only. Nothing is changed, neither in stores nor on the homeserver.
  *
  * @param {Run} run
@@ -74,7 +80,8 @@ async function perform(run, record, { concurrency, signal, wantsRest }) {
   // It has no `return`, which would close the list. After Ctrl-C its rest is wanted.
   const source = { [Symbol.asyncIterator]: () => ({ next }) }
   await untilAborted(signal, async () => {
-    for await (const outcome of run.publisher.publishAll(source, { concurrency, signal })) {
+    const options = { concurrency, busyTimeout: STORE_WAIT, signal }
+    for await (const outcome of run.publisher.publishAll(source, options)) {
       taken.delete(outcome.ghost)
       await record(resultOf(outcome))
     }

@@ -11,7 +11,7 @@ const { Progress } = require('./progress.js')
 const { perform, rehearse } = require('./publication.js')
 const { Problems } = require('./report.js')
 const { INTERRUPTED, commandLine, onInterrupt, readRun } = require('./run.js')
-const { describe, duration, ghosts, grouped } = require('./terminal.js')
+const { describe, duration, ghosts, grouped, wrap } = require('./terminal.js')
 
 /**
  * @typedef {import('./publication.js').Result} Result
@@ -40,19 +40,23 @@ const publish = {
     const isDry = options.has('--dry-run')
     const concurrency = readConcurrency(options.get('--concurrency'))
     const failed = options.get('--failed')
-    const total = await countGhosts(run.file, run.storePaths)
-    const file = failed === undefined ? undefined : new FailedFile(failed, run.file)
     const controller = new AbortController()
     const { signal } = controller
-    // On the same terminal, a bar and lines of results would be mixed.
-    const progress = new Progress(total, run.json && process.stdout.isTTY)
+    /** @type {Progress | undefined} */
+    let shown
+    // Before the file is made, which must have all ghosts in the end.
     const forget = onInterrupt(
       () => {
         controller.abort()
-        void progress.say('Finishing the ghosts at work. Press Ctrl-C again to stop at once.')
+        void shown?.say('Finishing the ghosts at work. Press Ctrl-C again to stop at once.')
       },
-      () => progress.stop(),
+      () => shown?.stop(),
     )
+    const total = await countGhosts(run.file, run.storePaths)
+    const file = failed === undefined ? undefined : new FailedFile(failed, run.file)
+    // On the same terminal, a bar and lines of results would be mixed.
+    const progress = new Progress(total, run.json && process.stdout.isTTY)
+    shown = progress
     const tally = new Tally(run, progress, file, controller)
     const record = (/** @type {Result} */ result) => tally.record(result)
     try {
@@ -65,7 +69,10 @@ const publish = {
     }
 
     if (tally.fatal) await complain(tally.fatal)
-    else if (signal.aborted) await complain(tally.interrupted(total))
+    else if (signal.aborted) {
+      const text = wrap(tally.interrupted(total), describe(process.stderr).columns)
+      for (const line of text.split('\n')) await complain(line)
+    }
     if (!run.json) await print(tally.summary(isDry, total, progress.seconds))
     if (!run.json && file && file.count > 0) {
       const command = commandLine('publish', { ...run, storePaths: [] }, failed)

@@ -46,7 +46,7 @@ class Problems {
         const { text, command, shown: most = MOST_SHOWN } = advise(code)
         const named = shown.slice(0, most)
         const lines = [
-          `${paint('red', code)}: ${ghosts(count)}`,
+          `${paint('red', visible(code))}: ${ghosts(count)}`,
           wrap(text, columns, '  '),
           ...(command === undefined ? [] : [`    ${paint('bold', visible(command))}`]),
           ...named.flatMap(({ ghost, message }) => [

@@ -3,7 +3,7 @@
 const { examine } = require('./examination.js')
 const { readGhosts, writeGhost } = require('./ghosts.js')
 const { print, visible } = require('./output.js')
-const { UNPUBLISHED, wayOut } = require('./problems.js')
+const { isUnpublished, wayOut } = require('./problems.js')
 const { Problems } = require('./report.js')
 const { INTERRUPTED, commandLine, onInterrupt, readRun, untilAborted } = require('./run.js')
 const { describe, ghosts, grouped } = require('./terminal.js')
@@ -103,9 +103,10 @@ class Overview {
     await print(`\n${this.#terminal.paint(this.failed === 0 ? 'green' : 'red', summary)}`)
     if (this.failed === 0) return
     const command = commandLine('publish', this.#run, this.#run.file)
-    const text = this.#problems.text(this.#terminal, (code) =>
-      UNPUBLISHED.includes(code) ? { text: PUBLISH, command, shown: FEW } : { text: wayOut(code) },
-    )
+    const text = this.#problems.text(this.#terminal, (code) => {
+      if (isUnpublished(code)) return { text: PUBLISH, command, shown: FEW }
+      return { text: wayOut(code), ...(code === 'STRAY_CIPHER' && { command }) }
+    })
     await print(`\n${text}`)
   }
 }

@@ -35,6 +35,12 @@ export interface PublishAllOptions {
    * @default 32
    */
   concurrency?: number | undefined
+  /**
+   * How long each user waits for a store that somebody else has open, in milliseconds.
+   *
+   * @default 5000
+   */
+  busyTimeout?: number | undefined
   /** Stops the run: no ghost begins after it has aborted. Those at work are finished, with their retries. */
   signal?: AbortSignal | undefined
 }
@@ -117,15 +123,15 @@ export class CrossSigningPublisher {
    */
   publishAll(
     ghosts: Source<Ghost>,
-    { concurrency = 32, signal }: PublishAllOptions = {},
+    { concurrency = 32, busyTimeout, signal }: PublishAllOptions = {},
   ): AsyncGenerator<Outcome, void, undefined> {
     checkConcurrency(concurrency)
     const queries = new GroupedQueries((users) => this.#homeserver.queryKeys(users, undefined))
     const query = (userId: string) => queries.query(userId)
     const work = async (ghost: Ghost): Promise<Outcome> => {
       try {
-        const { passphrase } = ghost
-        return { ghost, published: await this.#publish(query, ghost, { passphrase }, undefined) }
+        const options = { passphrase: ghost.passphrase, busyTimeout }
+        return { ghost, published: await this.#publish(query, ghost, options, undefined) }
       } catch (error) {
         return { ghost, error: asError(error) }
       }

@@ -24,6 +24,8 @@ pub struct Inspected {
     owner: Option<Owner>,
     schema: u8,
     encrypted: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stray_cipher: bool,
     #[serde(flatten)]
     ghost: Summary,
 }
@@ -55,13 +57,14 @@ pub async fn inspect(inspection: Inspection) -> Result<Inspected> {
 
 /// On a thread that may block.
 fn look(folder: &Path, passphrase: Option<&str>) -> Result<Inspected> {
-    let Seen { rows, schema, is_encrypted: encrypted } = store::look(folder, passphrase)?;
+    let Seen { rows, schema, is_encrypted: encrypted, has_stray_cipher: stray_cipher } =
+        store::look(folder, passphrase)?;
     let Some(rows) = rows else {
         let (identity, master_key) = (Extent::None, None);
         let ghost = Summary { identity, master_key, device_signed: false, device_keys_uploaded: false };
-        return Ok(Inspected { owner: None, schema, encrypted, ghost });
+        return Ok(Inspected { owner: None, schema, encrypted, stray_cipher, ghost });
     };
     let (user_id, device_id) = (rows.account.user_id().to_owned(), rows.account.device_id().to_owned());
     let ghost = wait(Ghost::from_rows(rows, &user_id, &device_id, false))?.summary()?;
-    Ok(Inspected { owner: Some(Owner { user_id, device_id }), schema, encrypted, ghost })
+    Ok(Inspected { owner: Some(Owner { user_id, device_id }), schema, encrypted, stray_cipher, ghost })
 }

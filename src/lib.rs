@@ -116,7 +116,7 @@ pub fn bootstrap_cross_signing<'env>(
 /// | `INTERNAL` | this package has a bug |
 ///
 /// A plain store that somebody has opened with a passphrase counts as plain, although no `OlmMachine` can open it:
-/// `bootstrapCrossSigning` repairs it.
+/// `stray_cipher` tells, and `bootstrapCrossSigning` repairs it.
 ///
 /// @param storePath the folder that `OlmMachine.initialize` takes
 /// @param options passphrase, busyTimeout

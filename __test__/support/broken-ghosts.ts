@@ -57,6 +57,13 @@ async function send({ url, token }: Setting, method: string, path: string, user:
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
 }
 
+/** Does what a host does that opens a store that is not encrypted with a passphrase. */
+export async function addStrayCipher(store: string): Promise<void> {
+  const stray = place(sdkStore('sdk-0.18-stray-cipher'))
+  const [[cipher] = []] = await query(stray, "SELECT value FROM kv WHERE key = 'cipher'")
+  await change(store, "INSERT INTO kv VALUES ('cipher', ?)", cipher as Uint8Array)
+}
+
 export const WAYS: Way[] = [
   {
     name: 'lost store',
@@ -125,13 +132,11 @@ export const WAYS: Way[] = [
     name: 'stray cipher',
     breaks: async (ghost) => {
       await bootstrap(ghost)
-      const stray = place(sdkStore('sdk-0.18-stray-cipher'))
-      const [[cipher] = []] = await query(stray, "SELECT value FROM kv WHERE key = 'cipher'")
-      await change(ghost.store_path, "INSERT INTO kv VALUES ('cipher', ?)", cipher as Uint8Array)
+      await addStrayCipher(ghost.store_path)
     },
     publish: { status: 'resumed' },
-    status: 'NO_DEVICE',
-    wayOut: /Stop the bridge.*publish/s,
+    status: 'STRAY_CIPHER',
+    wayOut: /publish repairs the store.*Stop the bridge/s,
   },
   {
     name: 'schema 8',

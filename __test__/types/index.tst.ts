@@ -114,6 +114,7 @@ describe('inspectStore', () => {
       device_id?: string
       schema: number
       encrypted: boolean
+      stray_cipher?: boolean
       identity: StoreIdentity
       master_key?: string
       device_signed: boolean

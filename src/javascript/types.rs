@@ -298,6 +298,11 @@ pub struct StoreInfo {
     pub schema: u32,
     /// Whether the store is encrypted with a passphrase.
     pub encrypted: bool,
+    /// Present, and `true`, if the store is not encrypted and somebody has opened it with a passphrase. From then on no
+    /// `OlmMachine` can open it ("missing field `version`"). One call of `bootstrapCrossSigning` without a passphrase
+    /// repairs it.
+    #[napi(js_name = "stray_cipher")]
+    pub stray_cipher: Option<bool>,
     /// How much of a cross-signing identity the store holds.
     pub identity: StoreIdentity,
     /// The public master key of the identity, in unpadded base64. Absent if there is none. An incomplete identity

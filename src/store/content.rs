@@ -110,7 +110,8 @@ fn unlock(database: &Connection, passphrase: Option<&str>, depth: Depth) -> Resu
         None if is_stray => Ok((Codec::Plain, true)),
         Some(_) if is_stray => refuse(
             "it is not encrypted, but somebody opened it with a passphrase, and since then nothing can open it. \
-             Call bootstrapCrossSigning once without a passphrase, which repairs it",
+             Call bootstrapCrossSigning once without a passphrase, which repairs it (the command: without \
+             --empty-passphrase, and without a passphrase in the environment)",
         ),
         // To try it takes as long as to open the store, which is no loss for a call that is refused.
         None if Codec::unlock(&cipher, "").is_ok() => refuse(

@@ -26,6 +26,7 @@ pub struct Seen {
     pub rows: Option<Rows>,
     pub schema: u8,
     pub is_encrypted: bool,
+    pub has_stray_cipher: bool,
 }
 
 /// Reads the rows of a ghost. The folder stays as it is: nothing is made, changed or removed in it.
@@ -51,8 +52,10 @@ pub fn look(folder: &Path, passphrase: Option<&str>) -> Result<Seen> {
     drop(lock);
     let Content { rows, form } = content?;
     Ok(match form {
-        Form::Empty => Seen { rows, schema: 0, is_encrypted: false },
-        Form::Tables { schema, codec, .. } => Seen { rows, schema, is_encrypted: codec.is_encrypting() },
+        Form::Empty => Seen { rows, schema: 0, is_encrypted: false, has_stray_cipher: false },
+        Form::Tables { schema, codec, stray_cipher: has_stray_cipher } => {
+            Seen { rows, schema, is_encrypted: codec.is_encrypting(), has_stray_cipher }
+        }
     })
 }
 
