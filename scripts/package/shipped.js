@@ -17,6 +17,9 @@ const manifests = Object.entries(packages)
 /** @type {string[]} */
 const shipped = manifests.map(({ name }) => name)
 
+/** @type {string[]} */
+const licences = [...new Set(manifests.map(({ license }) => license))]
+
 /**
  * Downloads them by npm, which knows how to reach its registry.
  *
@@ -36,4 +39,4 @@ function downloadShipped() {
   }))
 }
 
-module.exports = { downloadShipped, shipped }
+module.exports = { downloadShipped, licences, shipped }

@@ -6,7 +6,7 @@ const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { check, expectEqual } = require('../check.js')
 const { stores } = require('../places.js')
-const { shipped } = require('../shipped.js')
+const { licences, shipped } = require('../shipped.js')
 const manifest = require('../../../package.json')
 
 const PACKAGES = ['rust-crypto-helper', 'rust-crypto-helper-linux-x64-gnu']
@@ -50,6 +50,9 @@ async function testInstalled(project) {
     expectEqual(names.length, manifest.napi.targets.length)
     const strangers = names.filter((name) => !name.startsWith('rust-crypto-helper-'))
     expectEqual(strangers, [])
+  })
+  await check('licences of what is installed with it', () => {
+    expectEqual(licences, ['MIT'])
   })
   await check('require', () => project.bootstraps('node', 'require.js'))
   await check('import', () => project.bootstraps('node', 'import.mjs'))
