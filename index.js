@@ -19,7 +19,7 @@ function load() {
         return require(name)
       } catch (error) {
         const { code, message } = /** @type {NodeJS.ErrnoException} */ (error)
-        if (code !== 'MODULE_NOT_FOUND') refusals.push(message.split('\n', 1)[0] ?? '')
+        if (code !== 'MODULE_NOT_FOUND') refusals.push(message.split('\n', 1)[0]?.replace(/\.$/, '') ?? '')
       }
     }
   }
@@ -28,22 +28,29 @@ function load() {
 
 /** @param {string[]} refusals */
 function explain(refusals) {
+  const { homepage } = require('./package.json')
   const host = `${platform}-${arch}${libc()} (Node.js ${process.versions.node})`
   if (refusals.length > 0) {
-    return `rust-crypto-helper cannot load its binary for ${host}: ${refusals.join('; ')}`
+    return (
+      `rust-crypto-helper cannot load its binary for ${host}: ${refusals.join('; ')}. Install it again on this machine, ` +
+      `and let Node.js read its files and load addons. Or build it from source: ${homepage}`
+    )
   }
   return (
     `rust-crypto-helper found no binary for ${host}. There are binaries for Linux (glibc and musl), macOS and ` +
     `Windows, x64 and arm64 each. If this is one of them, install again on this machine, without --omit=optional ` +
-    `and without node_modules from another platform. If not, build it from source: ${require('./package.json').homepage}`
+    `and without node_modules from another platform. If not, build it from source: ${homepage}`
   )
 }
 
 function libc() {
-  if (platform !== 'linux' || !process.report) return ''
+  const { report } = process
+  if (platform !== 'linux' || !report) return ''
+  const { excludeNetwork } = /** @type {{ excludeNetwork?: boolean }} */ (report)
   // Otherwise the report looks up the names of all open connections.
-  Object.assign(process.report, { excludeNetwork: true })
-  const { header } = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (process.report.getReport())
+  Object.assign(report, { excludeNetwork: true })
+  const { header } = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (report.getReport())
+  Object.assign(report, { excludeNetwork })
   return header.glibcVersionRuntime ? ` with glibc ${header.glibcVersionRuntime}` : ' with musl'
 }
 

@@ -2,7 +2,7 @@
 
 // Packs what is published into .package/tarballs: a package for each platform whose binary lies
 // here, and the main package, which asks for all of them at its own version. The package test
-// installs these tarballs and a release publishes them; with --all, no binary may be missing.
+// installs these tarballs, and a release publishes them.
 
 const { execFileSync } = require('node:child_process')
 const {
@@ -49,63 +49,68 @@ function readManifest(folder) {
 }
 
 /**
- * @param {string} folder
- * @returns {Packed}
+ * @param {string[]} folders
+ * @returns {Packed[]}
  */
-function npmPack(folder) {
-  const args = ['pack', '--json', '--pack-destination', tarballs]
-  const [packed] = JSON.parse(
-    execFileSync('npm', args, { cwd: folder, encoding: 'utf8', shell, stdio: 'pipe' }),
-  )
-  return { ...packed, manifest: readManifest(folder), path: join(tarballs, packed.filename) }
+function npmPack(folders) {
+  const args = ['pack', '--json', '--pack-destination', tarballs, ...folders]
+  /** @type {Tarball[]} */
+  const packed = JSON.parse(execFileSync('npm', args, { cwd: root, encoding: 'utf8', shell, stdio: 'pipe' }))
+  return folders.map((folder) => {
+    const manifest = readManifest(folder)
+    const tarball = packed.find(({ name }) => name === manifest.name)
+    if (!tarball) throw new Error(`npm has not packed ${manifest.name}`)
+    return { ...tarball, manifest, path: join(tarballs, tarball.filename) }
+  })
 }
 
 /**
- * A package's folder as it would be in the npm/ of napi-rs's layout, with its binary if that is here.
+ * Completes the folder of a platform, as napi-rs has made it, if its binary is here. Returns whether it is.
  *
  * @param {string} folder
- * @returns {Package}
  */
-function packPlatform(folder) {
-  const manifest = readManifest(folder)
-  const binary = join(root, manifest.main)
-  if (!existsSync(binary)) return { manifest }
-  cpSync(binary, join(folder, manifest.main))
+function complete(folder) {
+  const { main } = readManifest(folder)
+  const binary = join(root, main)
+  if (!existsSync(binary)) return false
+  cpSync(binary, join(folder, main))
   cpSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
-  return npmPack(folder)
+  return true
 }
 
-/** Every package, the main one last; one that was not packed has no `path`. */
+/**
+ * Every package, the main one last. One that was not packed has no `path`.
+ *
+ * @returns {Package[]}
+ */
 function pack() {
   rmSync(tarballs, { recursive: true, force: true })
   mkdirSync(tarballs, { recursive: true })
   const stage = mkdtempSync(join(tmpdir(), 'rust-crypto-helper-pack-'))
   try {
     const manifest = readManifest(root)
-    for (const file of ['LICENSE', 'README.md', ...manifest.files])
+    for (const file of ['LICENSE', 'README.md', 'package.json', ...manifest.files])
       cpSync(join(root, file), join(stage, file), { recursive: true })
-    cpSync(join(root, 'package.json'), join(stage, 'package.json'))
     execFileSync('npx', ['napi', 'create-npm-dirs', '--cwd', stage], { cwd: root, shell, stdio: 'pipe' })
 
     const npm = join(stage, 'npm')
-    const platforms = readdirSync(npm).map((name) => packPlatform(join(npm, name)))
+    const platforms = readdirSync(npm).map((name) => join(npm, name))
     const optionalDependencies = Object.fromEntries(
-      platforms.map((platform) => [platform.manifest.name, manifest.version]),
+      platforms.map((folder) => [readManifest(folder).name, manifest.version]),
     )
     // What only this repository needs stays here.
     const published = { scripts: undefined, devDependencies: undefined, napi: undefined, prettier: undefined }
     const contents = JSON.stringify({ ...manifest, ...published, optionalDependencies }, null, 2)
     writeFileSync(join(stage, 'package.json'), contents)
-    return [...platforms, npmPack(stage)]
+
+    const packed = npmPack([...platforms.filter(complete), stage])
+    const missing = platforms
+      .map(readManifest)
+      .filter(({ name }) => !packed.some((each) => each.name === name))
+    return [...missing.map((manifest) => ({ manifest })), ...packed]
   } finally {
     rmSync(stage, { recursive: true })
   }
 }
 
 module.exports = { pack }
-
-if (require.main === module) {
-  const packages = pack()
-  for (const { manifest, path } of packages) console.log(path ?? `no binary for ${manifest.name}`)
-  if (process.argv.includes('--all') && !packages.every(({ path }) => path)) process.exitCode = 1
-}

@@ -24,6 +24,7 @@ const { serveHomeserver } = require('./package/homeserver.js')
 const { folder, projects, stores } = require('./package/places.js')
 const { Project } = require('./package/project.js')
 const { configuredRegistry, serveRegistry } = require('./package/registry.js')
+const { downloadShipped } = require('./package/shipped.js')
 const { installTools } = require('./package/tools.js')
 
 /** The sections of docs/bundlers.md whose commands the checks run. */
@@ -42,7 +43,7 @@ async function testPackage() {
   const packages = pack()
   const upstream = configuredRegistry()
   hide(upstream)
-  const registry = await serveRegistry(packages)
+  const registry = await serveRegistry([...packages, ...downloadShipped()])
   const wholeRegistry = await serveRegistry(packages, upstream)
   const homeserver = await serveHomeserver()
 

@@ -19,7 +19,7 @@ function configuredRegistry() {
  */
 function serveRegistry(packages, upstream) {
   return serve((request, response) => {
-    const name = request.url?.slice(1)
+    const name = decodeURIComponent(request.url?.slice(1) ?? '')
     const tarball = packages.find(({ filename }) => filename === name)
     const found = packages.find((each) => each.manifest.name === name)
     // The next build has the same version, and other contents.

@@ -1,11 +1,12 @@
 'use strict'
 
-// The package as npm installs it from a registry that has nothing else.
+// The package as npm installs it from a registry that has nothing but what it ships with.
 
-const { readdirSync, readFileSync } = require('node:fs')
+const { readFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { check, expectEqual } = require('../check.js')
 const { stores } = require('../places.js')
+const { licences, shipped } = require('../shipped.js')
 const manifest = require('../../../package.json')
 
 const PACKAGES = ['rust-crypto-helper', 'rust-crypto-helper-linux-x64-gnu']
@@ -34,17 +35,24 @@ async function testInstalled(project) {
     project.run('npm', ['install', 'rust-crypto-helper']).then(() => undefined),
   )
   await check('what is installed', () => {
-    const installed = readdirSync(project.path('node_modules')).filter((name) => !name.startsWith('.'))
-    expectEqual(installed, PACKAGES)
+    const lock = readFileSync(project.path('node_modules', '.package-lock.json'), 'utf8')
+    const installed = Object.keys(JSON.parse(lock).packages).map((path) => path.replace('node_modules/', ''))
+    expectEqual(installed.sort(), [...PACKAGES, ...shipped].sort())
   })
-  await check('it depends on its platform packages alone', () => {
+  await check('what it depends on', () => {
     const file = project.path('node_modules', 'rust-crypto-helper', 'package.json')
     const { dependencies, peerDependencies, optionalDependencies } = JSON.parse(readFileSync(file, 'utf8'))
-    expectEqual([dependencies, peerDependencies], [undefined, undefined])
+    expectEqual(
+      [Object.keys(dependencies), peerDependencies],
+      [Object.keys(manifest.dependencies), undefined],
+    )
     const names = Object.keys(optionalDependencies)
     expectEqual(names.length, manifest.napi.targets.length)
     const strangers = names.filter((name) => !name.startsWith('rust-crypto-helper-'))
     expectEqual(strangers, [])
+  })
+  await check('licences of what is installed with it', () => {
+    expectEqual(licences, ['MIT'])
   })
   await check('require', () => project.bootstraps('node', 'require.js'))
   await check('import', () => project.bootstraps('node', 'import.mjs'))
