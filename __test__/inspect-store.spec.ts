@@ -531,7 +531,12 @@ describe('errors', () => {
       writeFileSync(join(folder, DATABASE), bytes)
       const { code, message, identity, master_key } = await look(folder)
       if (code === undefined)
-        expect({ at, identity, master_key }).toEqual({ at, identity: 'complete', master_key: sdk.master_key })
+        // A bit in the name of a private key hides that key.
+        expect({ at, identity, master_key }).toEqual({
+          at,
+          identity: expect.stringMatching(/^(complete|incomplete)$/) as string,
+          master_key: sdk.master_key,
+        })
       else
         expect({ at, message, code }).toEqual({
           at,

@@ -73,7 +73,9 @@ const DECLARED = {
     `store back: ${DOCS}/lost-store.md. If it is lost, and the ghost was published with ${RECOVERY_SECRET}: give the ghost a ` +
     'new device ID and a new store, and publish with the secret again. It restores the identity.',
   INVALID_RECOVERY_KEY: `Correct ${RECOVERY_SECRET}: ${DOCS}/recovery.md`,
-  RECOVERY_KEY_MISMATCH: `${RECOVERY_SECRET} is not the secret that the ghost was published with: ${DOCS}/recovery.md`,
+  RECOVERY_KEY_MISMATCH:
+    `${RECOVERY_SECRET} is not the secret that the ghost was published with, or its secret storage is damaged or belongs to ` +
+    `a client. The message says which, and ${DOCS}/recovery.md what to do.`,
   DEVICE_KEYS_DIFFER: NEW_DEVICE,
   STALE_SIGNATURE: NEW_DEVICE,
   OTHER_IDENTITY: `Somebody else publishes this ghost from another store. Find it: ${DOCS}/lost-store.md`,
