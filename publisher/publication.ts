@@ -90,7 +90,12 @@ async function publishInTurn({
   const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner)
   const recovery = key === undefined ? undefined : { key, accountData }
   const bootstrap = async () => {
-    const call = bootstrapCrossSigning(userId, deviceId, storePath, { ...options, serverKeys, recovery })
+    const call = bootstrapCrossSigning(userId, deviceId, storePath, {
+      ...options,
+      serverKeys,
+      recovery,
+      signal,
+    })
     return call.finally(() => signal?.throwIfAborted())
   }
 

@@ -13,6 +13,7 @@ use crate::{
     recovery::{AccountDataUpload, Escrow, SecretStorage, restorable},
     request::Request,
     schedule::{
+        abort::Unfinished,
         executor::{blocking, wait},
         queue,
     },
@@ -41,12 +42,13 @@ struct Known {
     storage: Option<SecretStorage>,
 }
 
-pub async fn bootstrap(request: Request) -> Result<Outcome> {
+pub async fn bootstrap(request: Request) -> std::result::Result<Outcome, Unfinished> {
+    let mut abort = request.options.abort.clone();
     let request = Arc::new(request);
     // Calls for one store wait for each other here, without polling. Those with the same path keep their
     // order. To resolve a path takes different times, so it must not decide about the order.
-    let turn = queue::turn(&request.store_path).await;
-    let (folder, known) = blocking({
+    let turn = abort.unless(queue::turn(&request.store_path)).await?;
+    let (folder, known) = blocking(&mut abort, {
         let request = Arc::clone(&request);
         move || {
             let folder =
@@ -55,17 +57,18 @@ pub async fn bootstrap(request: Request) -> Result<Outcome> {
             Ok((folder, Arc::new(known)))
         }
     })
-    .await?;
+    .await??;
 
     // The store may have other paths, too.
-    let turn = (if folder == request.store_path { None } else { Some(queue::turn(&folder).await) }, turn);
+    let other_turn =
+        if folder == request.store_path { None } else { Some(abort.unless(queue::turn(&folder)).await?) };
 
-    let outcome = once_free(&folder, request.options.busy_timeout, {
+    let outcome = once_free(&mut abort, &folder, request.options.busy_timeout, {
         let folder = folder.clone();
         move || attempt(&request, &known, &folder)
     })
     .await;
-    drop(turn);
+    drop((other_turn, turn));
     outcome
 }
 

@@ -11,6 +11,7 @@ use crate::{
     patience::once_free,
     request::Inspection,
     schedule::{
+        abort::Unfinished,
         executor::{blocking, wait},
         queue,
     },
@@ -34,22 +35,24 @@ struct Owner {
     device_id: OwnedDeviceId,
 }
 
-pub async fn inspect(inspection: Inspection) -> Result<Inspected> {
+pub async fn inspect(inspection: Inspection) -> std::result::Result<Inspected, Unfinished> {
+    let mut abort = inspection.abort.clone();
     let inspection = Arc::new(inspection);
     // As a bootstrap does, so that the calls for one store keep their order.
-    let turn = queue::turn(&inspection.store_path).await;
-    let folder = blocking({
+    let turn = abort.unless(queue::turn(&inspection.store_path)).await?;
+    let folder = blocking(&mut abort, {
         let path = inspection.store_path.clone();
         move || store::resolve(&path).map_err(|error| error.about(&path))
     })
-    .await?;
-    let turn = (if folder == inspection.store_path { None } else { Some(queue::turn(&folder).await) }, turn);
-    let outcome = once_free(&folder, inspection.busy_timeout, {
+    .await??;
+    let other_turn =
+        if folder == inspection.store_path { None } else { Some(abort.unless(queue::turn(&folder)).await?) };
+    let outcome = once_free(&mut abort, &folder, inspection.busy_timeout, {
         let folder = folder.clone();
         move || look(&folder, inspection.passphrase.as_ref().map(|passphrase| passphrase.as_str()))
     })
     .await;
-    drop(turn);
+    drop((other_turn, turn));
     outcome
 }
 

@@ -6,7 +6,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     error::{Error, ErrorCode, Result},
-    schedule::executor::blocking,
+    schedule::{
+        abort::{Abort, Unfinished},
+        executor::blocking,
+    },
     store::open_handles,
 };
 
@@ -18,10 +21,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Others, in other processes or beside our own calls, are waited for from when the store is first found in
 /// use.
 pub async fn once_free<T: Send + 'static>(
+    abort: &mut Abort,
     folder: &Path,
     patience: Duration,
     attempt: impl Fn() -> Result<T> + Clone + Send + 'static,
-) -> Result<T> {
+) -> std::result::Result<T, Unfinished> {
     let mut deadline = patience.is_zero().then(Instant::now);
     loop {
         let is_last = deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -31,12 +35,12 @@ pub async fn once_free<T: Send + 'static>(
                 .map_err(|error| if is_last { naming_holder(error, &store) } else { error })
                 .map_err(|error| error.about(&store))
         };
-        match blocking(attempt).await {
+        match blocking(abort, attempt).await? {
             Err(error) if error.code == ErrorCode::StoreInUse && !is_last => {
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
-                sleep(POLL_INTERVAL.min(deadline - Instant::now())).await;
+                abort.unless(sleep(POLL_INTERVAL.min(deadline - Instant::now()))).await?;
             }
-            outcome => return outcome,
+            outcome => return Ok(outcome?),
         }
     }
 }

@@ -9,7 +9,8 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use zeroize::Zeroizing;
 
 use super::{
-    answer, intrinsics, recovery,
+    answer, intrinsics, recovery, signal,
+    signal::Listening,
     values::{check_object, check_options, describe, expect, invalid, string, threw, type_of},
 };
 use crate::{
@@ -18,9 +19,9 @@ use crate::{
     request::{DEFAULT_BUSY_TIMEOUT, Inspection, Options, Request, parse_device_id, parse_user_id},
 };
 
-const OPTIONS: [&str; 5] = ["passphrase", "reset", "busyTimeout", "serverKeys", "recovery"];
+const OPTIONS: [&str; 6] = ["passphrase", "reset", "busyTimeout", "serverKeys", "recovery", "signal"];
 
-const INSPECT_OPTIONS: [&str; 2] = ["passphrase", "busyTimeout"];
+const INSPECT_OPTIONS: [&str; 3] = ["passphrase", "busyTimeout", "signal"];
 
 /// The longest wait that can be asked for, in milliseconds: that of JavaScript's own timers.
 const LONGEST_BUSY_TIMEOUT: f64 = 2_147_483_647.0;
@@ -31,26 +32,42 @@ pub fn read_request(
     device_id: Unknown,
     store_path: Unknown,
     options: Unknown,
-) -> Result<Request> {
+) -> Result<(Request, Option<Listening>)> {
     let user_id = id("userId", user_id, ErrorCode::InvalidUserId)?;
     let device_id = id("deviceId", device_id, ErrorCode::InvalidDeviceId)?;
     let store_path = string("storePath", store_path)?;
     let (user_id, device_id) = (parse_user_id(&user_id)?, parse_device_id(&device_id)?);
-    let options = read_options(env, options, &user_id, &device_id)?;
-    Request::new(user_id.as_str(), device_id.as_str(), &store_path, options)
+    let (options, signal) = read_options(env, options, &user_id, &device_id)?;
+    let mut request = Request::new(user_id.as_str(), device_id.as_str(), &store_path, options)?;
+    // Last of all: a call that is refused must not leave a listener.
+    let listening = signal.map(|signal| signal::listen(env, signal)).transpose()?;
+    if let Some(listening) = &listening {
+        request.options.abort = listening.abort();
+    }
+    Ok((request, listening))
 }
 
-pub fn read_inspection(env: &Env, store_path: Unknown, options: Unknown) -> Result<Inspection> {
+pub fn read_inspection(
+    env: &Env,
+    store_path: Unknown,
+    options: Unknown,
+) -> Result<(Inspection, Option<Listening>)> {
     let store_path = string("storePath", store_path)?;
-    let (mut passphrase, mut busy_timeout) = (None, DEFAULT_BUSY_TIMEOUT);
+    let (mut passphrase, mut busy_timeout, mut signal) = (None, DEFAULT_BUSY_TIMEOUT, None);
     for_each_option(env, options, &INSPECT_OPTIONS, |option, name, value| {
         match option {
             "passphrase" => passphrase = Some(Zeroizing::new(string(name, value)?)),
-            _ => busy_timeout = milliseconds(name, value)?,
+            "busyTimeout" => busy_timeout = milliseconds(name, value)?,
+            _ => signal = Some(signal::read(env, name, value)?),
         }
         Ok(())
     })?;
-    Inspection::new(&store_path, passphrase, busy_timeout)
+    let mut inspection = Inspection::new(&store_path, passphrase, busy_timeout)?;
+    let listening = signal.map(|signal| signal::listen(env, signal)).transpose()?;
+    if let Some(listening) = &listening {
+        inspection.abort = listening.abort();
+    }
+    Ok((inspection, listening))
 }
 
 /// A user, a device, and what the homeserver serves about them.
@@ -88,14 +105,20 @@ pub fn read_secret(secret: Unknown, user_id: Unknown) -> Result<(Zeroizing<Vec<u
     Ok((secret, parse_user_id(&id("userId", user_id, ErrorCode::InvalidUserId)?)?))
 }
 
-fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &DeviceId) -> Result<Options> {
-    let mut read = Options::default();
+fn read_options<'env>(
+    env: &'env Env,
+    options: Unknown<'env>,
+    user_id: &UserId,
+    device_id: &DeviceId,
+) -> Result<(Options, Option<Unknown<'env>>)> {
+    let (mut read, mut signal) = (Options::default(), None);
     for_each_option(env, options, &OPTIONS, |option, name, value| {
         match option {
             "passphrase" => read.passphrase = Some(Zeroizing::new(string(name, value)?)),
             "reset" => read.reset = boolean(name, value)?,
             "busyTimeout" => read.busy_timeout = milliseconds(name, value)?,
             "recovery" => read.recovery = Some(recovery::read(env, name, value)?),
+            "signal" => signal = Some(signal::read(env, name, value)?),
             _ => {
                 check_object(name, value)?;
                 read.server_keys = Some(answer::read(env, value, user_id, device_id)?);
@@ -103,7 +126,7 @@ fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &Devic
         }
         Ok(())
     })?;
-    Ok(read)
+    Ok((read, signal))
 }
 
 /// Reads each option as JavaScript does (`options.passphrase`), so also one that is inherited, not

@@ -1,4 +1,5 @@
 //! When and where calls run.
 
+pub mod abort;
 pub mod executor;
 pub mod queue;

@@ -21,7 +21,10 @@ pub struct Turn {
 /// Waits for the earlier calls for this store.
 pub async fn turn(store: &Path) -> Turn {
     let line = Arc::clone(stores().entry(store.to_owned()).or_default());
-    Turn { store: store.to_owned(), guard: Some(line.lock_owned().await) }
+    // Before the wait: if nobody waits for this future any more, the store must leave the map all the same.
+    let mut turn = Turn { store: store.to_owned(), guard: None };
+    turn.guard = Some(line.lock_owned().await);
+    turn
 }
 
 impl Drop for Turn {
@@ -42,6 +45,8 @@ fn stores() -> std::sync::MutexGuard<'static, Stores> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     #[tokio::test]
@@ -55,6 +60,20 @@ mod tests {
 
         drop(first);
         drop(second.await.unwrap());
+        assert!(!stores().contains_key(store));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_gives_up_its_turn_leaves_nothing_behind() {
+        let store = Path::new("/another/store");
+        let first = turn(store).await;
+        let mut second = Box::pin(turn(store));
+        assert!(
+            std::future::poll_fn(|context| Poll::Ready(second.as_mut().poll(context))).await.is_pending()
+        );
+        drop(first);
+        // It has its turn now, and does not know yet.
+        drop(second);
         assert!(!stores().contains_key(store));
     }
 }
