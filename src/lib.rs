@@ -54,7 +54,7 @@ static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 /// |---|---|
 /// | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` or `recovery.accountData` are not what a homeserver has about this user |
 /// | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
-/// | `INVALID_DEVICE_ID` | the device ID is empty or has control characters |
+/// | `INVALID_DEVICE_ID` | the device ID is empty, is longer than 100,000 characters, or has control characters |
 /// | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
 /// | `ACCOUNT_MISMATCH` | the store belongs to another user or device |
 /// | `STORE_IN_USE` | somebody else had the store open for longer than `busyTimeout` |

@@ -89,6 +89,11 @@ impl RecoveryKey {
         .map(Self)
     }
 
+    /// Refuses a text by its length, before it is read.
+    pub fn too_long() -> Error {
+        invalid("it is too long")
+    }
+
     /// The key as clients show it, in groups of four characters.
     pub fn to_text(&self) -> Result<Zeroizing<String>> {
         let compact = self.to_base58()?;
