@@ -12,10 +12,11 @@ use tokio::{
 use super::abort::{Abort, Unfinished};
 use crate::error::{Error, Result};
 
-/// How many bootstraps run at once. The rest wait in order.
-const AT_ONCE: usize = 4;
+/// How many calls are at work at once. The rest wait in order. Most of these wait for the disk: how many compute
+/// is up to [`super::processors`]. With fsyncs of 5 ms, a call waits ten times as long as it computes.
+const AT_ONCE: usize = 16;
 
-/// One for each bootstrap that runs. Who has one finds a thread at once.
+/// One for each call that is at work. Who has one finds a thread at once.
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// One thread schedules the calls, and up to [`AT_ONCE`] others do the work. They live as long as the

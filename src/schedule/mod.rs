@@ -2,4 +2,5 @@
 
 pub mod abort;
 pub mod executor;
+pub mod processors;
 pub mod queue;
