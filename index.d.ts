@@ -26,13 +26,14 @@ export interface AccountDataUpload {
  * Calling again is always safe. Without `reset` a call gives the same `upload_keys`. A caller that died
  * between the call and its uploads calls again and uploads. Calls for the same store queue up.
  *
- * A call never throws. Every failure rejects with a `BootstrapError`, whose `code` is one of these:
+ * A call never throws. A call that is aborted rejects with the reason of the signal. Every failure rejects with a
+ * `BootstrapError`, whose `code` is one of these:
  *
  * | code | when |
  * |---|---|
  * | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` or `recovery.accountData` are not what a homeserver has about this user |
  * | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
- * | `INVALID_DEVICE_ID` | the device ID is empty or has control characters |
+ * | `INVALID_DEVICE_ID` | the device ID is empty, is longer than 100,000 characters, or has control characters |
  * | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
  * | `ACCOUNT_MISMATCH` | the store belongs to another user or device |
  * | `STORE_IN_USE` | somebody else had the store open for longer than `busyTimeout` |
@@ -51,7 +52,7 @@ export interface AccountDataUpload {
  * @param userId the full user ID, such as `@_ghost:example.org`
  * @param deviceId the ID of the user's device
  * @param storePath the folder that `OlmMachine.initialize` takes. The call creates it if it is missing
- * @param options passphrase, reset, busyTimeout, serverKeys, recovery
+ * @param options passphrase, reset, busyTimeout, serverKeys, recovery, signal
  */
 export declare function bootstrapCrossSigning(userId: string, deviceId: string, storePath: string, options?: BootstrapOptions): Promise<CrossSigningBootstrap>
 
@@ -91,6 +92,12 @@ export interface BootstrapOptions {
   serverKeys?: KeysQueryAnswer | undefined
   /** Keeps the identity in the user's secret storage, and brings it back from there if the store has none. */
   recovery?: RecoveryOptions | undefined
+  /**
+   * Takes the call back. If it has not begun its work when the signal aborts, it rejects with
+   * `signal.reason` and leaves nothing. A call that waits for other calls, or for a store that somebody
+   * else has open, has not begun. A call that is at work finishes.
+   */
+  signal?: AbortSignal | undefined
 }
 
 /** What a call did. */
@@ -253,6 +260,11 @@ export interface InspectOptions {
    * @default 5000
    */
   busyTimeout?: number | undefined
+  /**
+   * Takes the call back. If it does not read the store yet when the signal aborts, it rejects with
+   * `signal.reason`.
+   */
+  signal?: AbortSignal | undefined
 }
 
 /**
@@ -264,8 +276,9 @@ export interface InspectOptions {
  * reads, for a few milliseconds (with a passphrase for as long as the key derivation takes), no process can
  * newly open the store.
  *
- * Calls for the same store queue up, also with those of `bootstrapCrossSigning`. A call never throws. Every
- * failure rejects with a `BootstrapError`, whose `code` is one of these:
+ * Calls for the same store queue up, also with those of `bootstrapCrossSigning`. A call never throws. A call that
+ * is aborted rejects with the reason of the signal. Every failure rejects with a `BootstrapError`, whose `code` is
+ * one of these:
  *
  * | code | when |
  * |---|---|
@@ -282,7 +295,7 @@ export interface InspectOptions {
  * `stray_cipher` tells, and `bootstrapCrossSigning` repairs it.
  *
  * @param storePath the folder that `OlmMachine.initialize` takes
- * @param options passphrase, busyTimeout
+ * @param options passphrase, busyTimeout, signal
  */
 export declare function inspectStore(storePath: string, options?: InspectOptions): Promise<StoreInfo>
 

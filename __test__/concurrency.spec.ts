@@ -4,6 +4,8 @@
 import { mkdirSync, symlinkSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { bootstrapCrossSigning } from 'rust-crypto-helper'
+import { Disk, mountedTwice } from './support/disks'
+import { itWith } from './support/needs'
 import { DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 
 test('50 calls for one new store, by three spellings of its path, make one identity', async () => {
@@ -22,6 +24,19 @@ test('50 calls for one new store, by three spellings of its path, make one ident
   )
   expect(new Set(results.map(({ upload_keys }) => JSON.stringify(upload_keys))).size).toBe(1)
   expect(results.filter(({ status }) => status === 'created')).toHaveLength(1)
+})
+
+itWith(Disk.cannotMount())('calls for one store queue up through a bind mount, too', async () => {
+  const store = join(temporaryFolder(), 'store')
+  await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
+  for (const place of mountedTwice(store)) {
+    const calls = Array.from({ length: 50 }, (_, n) =>
+      // A call that did not wait for its turn would find the folder locked, and not wait for that either.
+      bootstrapCrossSigning(USER_ID, DEVICE_ID, n % 2 ? store : place, { reset: true, busyTimeout: 0 }),
+    )
+    const statuses = (await Promise.all(calls)).map(({ status }) => status)
+    expect(new Set(statuses)).toEqual(new Set(['created']))
+  }
 })
 
 test('a relative path is resolved against the working directory at the time of the call', async () => {

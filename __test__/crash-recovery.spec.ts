@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bootstrapCrossSigning } from 'rust-crypto-helper'
 import { integrity } from './support/database'
-import { finish, printed, startScript } from './support/processes'
+import { finish, printed, ROOT, startScript } from './support/processes'
 import { differences, expectOwnRows, rows } from './support/rows'
 import { bootstrap, place, SDK_STORES, wrongSignatures } from './support/sdk-stores'
 import { onlyKey } from './support/signatures'
@@ -84,6 +84,47 @@ test(
       }
     }
     expect(unfinished).toBeGreaterThan(0)
+  },
+  120_000 + KILLS * 1000,
+)
+
+const KILLS_WITH_A_THOUSAND = Math.ceil(KILLS / 50)
+
+test.each(['a process is killed', 'a worker thread is terminated'])(
+  `%s with 1,000 calls in flight, at ${KILLS_WITH_A_THOUSAND} random moments: every store is whole or absent`,
+  async (end) => {
+    const folder = temporaryFolder()
+    let [whole, absent] = [0, 0]
+    for (let n = 0; n < KILLS_WITH_A_THOUSAND; n++) {
+      const stores = Array.from({ length: 1000 }, (_, s) => join(folder, `${n}`, `${s}`))
+      const calls = `for (const store of ${JSON.stringify(stores)})
+          bootstrapCrossSigning('${USER_ID}', '${DEVICE_ID}', store).catch((error) => console.log(error))
+        process.stdout.write('ready')`
+      const inWorker = `const { bootstrapCrossSigning } = require(${JSON.stringify(ROOT)});${calls}`
+      const child = startScript(
+        end.startsWith('a process')
+          ? calls
+          : `const { Worker } = require('node:worker_threads')
+             const worker = new Worker(${JSON.stringify(inWorker)}, { eval: true })
+             process.stdin.once('data', () => worker.terminate().then(() => process.exit()))`,
+      )
+      const finished = finish(child)
+      await printed(child)
+      await sleep(Math.random() * 1000)
+      if (end.startsWith('a process')) child.kill('SIGKILL')
+      else child.stdin?.write('end')
+      await finished
+
+      for (const store of stores) {
+        const wasThere = existsSync(join(store, DATABASE))
+        if (wasThere) expect((await expectSound(store)).status).toBe('resumed')
+        else if (existsSync(store)) expect((await expectSound(store)).status).toBe('created')
+        whole += Number(wasThere)
+        absent += Number(!wasThere)
+      }
+    }
+    expect(whole).toBeGreaterThan(0)
+    expect(absent).toBeGreaterThan(0)
   },
   120_000 + KILLS * 1000,
 )

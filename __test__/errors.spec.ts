@@ -157,6 +157,28 @@ describe('arguments', () => {
     expect((await failure(USER_ID, DEVICE_ID, path)).code).toBe('INVALID_STORE_PATH')
   })
 
+  // Each of them kept a thread busy for seconds or minutes, before its length was limited.
+  test.each<[Code, string, unknown[]]>([
+    ['INVALID_USER_ID', 'userId', [`@${'a'.repeat(10_000_000)}:b`, DEVICE_ID, 'store']],
+    ['INVALID_DEVICE_ID', 'deviceId', [USER_ID, 'D'.repeat(10_000_000), 'store']],
+    ['STORE_IO', 'storePath', [USER_ID, DEVICE_ID, `/${'a/../'.repeat(2_000_000)}store`]],
+    [
+      'INVALID_ARGUMENT',
+      'options.passphrase',
+      [USER_ID, DEVICE_ID, 'store', { passphrase: 'p'.repeat(10_000_000) }],
+    ],
+    [
+      'INVALID_RECOVERY_KEY',
+      'recovery.key',
+      [USER_ID, DEVICE_ID, 'store', { recovery: { key: ' '.repeat(10_000_000) } }],
+    ],
+  ])('%s: %s is very long', async (code, name, args) => {
+    const error = await failure(...args)
+    expect(error.code).toBe(code)
+    expect(error.message).toContain(name)
+    expect(error.message.length).toBeLessThan(500)
+  })
+
   test('wrong arguments do not touch the file system', async () => {
     await failure('ghost', DEVICE_ID, store)
     await failure(USER_ID, '', store)

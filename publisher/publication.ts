@@ -91,7 +91,12 @@ async function publishInTurn({
   const accountData = key === undefined ? undefined : await readSecretStorage(homeserver, owner, key)
   const recovery = key === undefined ? undefined : { key, accountData }
   const bootstrap = async () => {
-    const call = bootstrapCrossSigning(userId, deviceId, storePath, { ...options, serverKeys, recovery })
+    const call = bootstrapCrossSigning(userId, deviceId, storePath, {
+      ...options,
+      serverKeys,
+      recovery,
+      signal,
+    })
     return call.finally(() => signal?.throwIfAborted())
   }
 

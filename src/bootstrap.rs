@@ -12,10 +12,12 @@ use crate::{
     recovery::{self, AccountDataUpload, Escrow, SecretStorage},
     request::Request,
     schedule::{
+        abort::Unfinished,
         executor::{blocking, wait},
-        queue,
+        processors::computing,
+        queue::{self, Queue},
     },
-    store::{self, HeldStore, Staging, StoreFolder},
+    store::{self, HeldStore, Resolved, Staging, StoreFolder},
 };
 
 /// The result of a call.
@@ -40,31 +42,37 @@ struct Known {
     storage: Option<SecretStorage>,
 }
 
-pub async fn bootstrap(request: Request) -> Result<Outcome> {
+pub async fn bootstrap(request: Request) -> std::result::Result<Outcome, Unfinished> {
+    let mut abort = request.options.abort.clone();
     let request = Arc::new(request);
-    // Calls for one store wait for each other here, without polling. Those with the same path keep their
-    // order. To resolve a path takes different times, so it must not decide about the order.
-    let turn = queue::turn(&request.store_path).await;
-    let (folder, known) = blocking({
+    // Calls for one store wait for each other here, without polling.
+    let given = abort.unless(queue::turn(Queue::Given(request.store_path.clone()))).await?;
+    let (Resolved { path: folder, identity }, known) = blocking(&mut abort, {
         let request = Arc::clone(&request);
         move || {
             let folder =
                 store::resolve(&request.store_path).map_err(|error| error.about(&request.store_path))?;
-            let known = Known { served: request.server_keys(), storage: request.secret_storage()? };
+            let known = computing(|| -> Result<_> {
+                Ok(Known { served: request.server_keys(), storage: request.secret_storage()? })
+            })?;
             Ok((folder, Arc::new(known)))
         }
     })
-    .await?;
+    .await??;
+    let resolved = abort.unless(queue::turn(Queue::Resolved(folder.clone()))).await?;
+    drop(given);
+    let mounted = match identity {
+        Some(identity) => Some(abort.unless(queue::turn(Queue::Folder(identity))).await?),
+        None => None,
+    };
 
-    // The store may have other paths, too.
-    let turn = (if folder == request.store_path { None } else { Some(queue::turn(&folder).await) }, turn);
-
-    let outcome = once_free(&folder, request.options.busy_timeout, {
+    let busy_timeout = request.options.busy_timeout;
+    let outcome = once_free(&mut abort, &folder, busy_timeout, {
         let folder = folder.clone();
         move || attempt(&request, &known, &folder)
     })
     .await;
-    drop(turn);
+    drop((mounted, resolved));
     outcome
 }
 
@@ -83,15 +91,22 @@ fn attempt(request: &Request, known: &Known, path: &Path) -> Result<Outcome> {
 
 fn bootstrap_new(folder: &StoreFolder, request: &Request, known: &Known) -> Result<Outcome> {
     let staging = Staging::create(folder)?;
-    let (ghost, escrow) = bootstrap_ghost(None, request, known)?;
-    staging.publish(&store::create_database(request.passphrase(), &ghost.changes)?)?;
+    let (ghost, escrow, database) = computing(|| -> Result<_> {
+        let (ghost, escrow) = bootstrap_ghost(None, request, known)?;
+        let database = store::create_database(request.passphrase(), &ghost.changes)?;
+        Ok((ghost, escrow, database))
+    })?;
+    staging.publish(&database)?;
     Ok(outcome(ghost, escrow, known.served.as_ref()))
 }
 
 fn bootstrap_existing(folder: &Path, request: &Request, known: &Known) -> Result<Outcome> {
     let store = HeldStore::hold(folder)?;
-    let mut content = store.read(request.passphrase())?;
-    let (ghost, escrow) = bootstrap_ghost(content.rows.take(), request, known)?;
+    let (content, ghost, escrow) = computing(|| -> Result<_> {
+        let mut content = store.read(request.passphrase())?;
+        let (ghost, escrow) = bootstrap_ghost(content.rows.take(), request, known)?;
+        Ok((content, ghost, escrow))
+    })?;
     store.finish(&content, request.passphrase(), &ghost.changes)?;
     Ok(outcome(ghost, escrow, known.served.as_ref()))
 }

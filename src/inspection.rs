@@ -11,10 +11,12 @@ use crate::{
     patience::once_free,
     request::Inspection,
     schedule::{
+        abort::Unfinished,
         executor::{blocking, wait},
-        queue,
+        processors::computing,
+        queue::{self, Queue},
     },
-    store::{self, Seen},
+    store::{self, Resolved, Seen},
 };
 
 /// The result of a look at a store.
@@ -36,22 +38,31 @@ struct Owner {
     device_id: OwnedDeviceId,
 }
 
-pub async fn inspect(inspection: Inspection) -> Result<Inspected> {
+pub async fn inspect(inspection: Inspection) -> std::result::Result<Inspected, Unfinished> {
+    let mut abort = inspection.abort.clone();
     let inspection = Arc::new(inspection);
     // As a bootstrap does, so that the calls for one store keep their order.
-    let turn = queue::turn(&inspection.store_path).await;
-    let folder = blocking({
+    let given = abort.unless(queue::turn(Queue::Given(inspection.store_path.clone()))).await?;
+    let Resolved { path: folder, identity } = blocking(&mut abort, {
         let path = inspection.store_path.clone();
         move || store::resolve(&path).map_err(|error| error.about(&path))
     })
-    .await?;
-    let turn = (if folder == inspection.store_path { None } else { Some(queue::turn(&folder).await) }, turn);
-    let outcome = once_free(&folder, inspection.busy_timeout, {
+    .await??;
+    let resolved = abort.unless(queue::turn(Queue::Resolved(folder.clone()))).await?;
+    drop(given);
+    let mounted = match identity {
+        Some(identity) => Some(abort.unless(queue::turn(Queue::Folder(identity))).await?),
+        None => None,
+    };
+    let busy_timeout = inspection.busy_timeout;
+    let outcome = once_free(&mut abort, &folder, busy_timeout, {
         let folder = folder.clone();
-        move || look(&folder, inspection.passphrase.as_ref().map(|passphrase| passphrase.as_str()))
+        move || {
+            computing(|| look(&folder, inspection.passphrase.as_ref().map(|passphrase| passphrase.as_str())))
+        }
     })
     .await;
-    drop(turn);
+    drop((mounted, resolved));
     outcome
 }
 

@@ -48,13 +48,14 @@ static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 /// Calling again is always safe. Without `reset` a call gives the same `upload_keys`. A caller that died
 /// between the call and its uploads calls again and uploads. Calls for the same store queue up.
 ///
-/// A call never throws. Every failure rejects with a `BootstrapError`, whose `code` is one of these:
+/// A call never throws. A call that is aborted rejects with the reason of the signal. Every failure rejects with a
+/// `BootstrapError`, whose `code` is one of these:
 ///
 /// | code | when |
 /// |---|---|
 /// | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` or `recovery.accountData` are not what a homeserver has about this user |
 /// | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
-/// | `INVALID_DEVICE_ID` | the device ID is empty or has control characters |
+/// | `INVALID_DEVICE_ID` | the device ID is empty, is longer than 100,000 characters, or has control characters |
 /// | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
 /// | `ACCOUNT_MISMATCH` | the store belongs to another user or device |
 /// | `STORE_IN_USE` | somebody else had the store open for longer than `busyTimeout` |
@@ -73,7 +74,7 @@ static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 /// @param userId the full user ID, such as `@_ghost:example.org`
 /// @param deviceId the ID of the user's device
 /// @param storePath the folder that `OlmMachine.initialize` takes. The call creates it if it is missing
-/// @param options passphrase, reset, busyTimeout, serverKeys, recovery
+/// @param options passphrase, reset, busyTimeout, serverKeys, recovery, signal
 #[napi(
     ts_args_type = "userId: string, deviceId: string, storePath: string, options?: BootstrapOptions",
     ts_return_type = "Promise<CrossSigningBootstrap>"
@@ -86,9 +87,10 @@ pub fn bootstrap_cross_signing<'env>(
     options: Unknown<'env>,
 ) -> napi::Result<Object<'env>> {
     let (deferred, promise) = env.create_deferred()?;
-    let request = arguments::read_request(env, user_id, device_id, store_path, options);
-    executor::spawn(async { result::to_json(&bootstrap::bootstrap(request?).await?) }, move |outcome| {
-        deferred.resolve(move |env| result::to_javascript(env, outcome));
+    let (request, listening) = unzip(arguments::read_request(env, user_id, device_id, store_path, options));
+    let work = async { Ok(result::to_json(&bootstrap::bootstrap(request?).await?)?) };
+    executor::spawn(work, move |outcome| {
+        deferred.resolve(move |env| result::settle(env, outcome, listening));
     });
     Ok(promise)
 }
@@ -101,8 +103,9 @@ pub fn bootstrap_cross_signing<'env>(
 /// reads, for a few milliseconds (with a passphrase for as long as the key derivation takes), no process can
 /// newly open the store.
 ///
-/// Calls for the same store queue up, also with those of `bootstrapCrossSigning`. A call never throws. Every
-/// failure rejects with a `BootstrapError`, whose `code` is one of these:
+/// Calls for the same store queue up, also with those of `bootstrapCrossSigning`. A call never throws. A call that
+/// is aborted rejects with the reason of the signal. Every failure rejects with a `BootstrapError`, whose `code` is
+/// one of these:
 ///
 /// | code | when |
 /// |---|---|
@@ -119,7 +122,7 @@ pub fn bootstrap_cross_signing<'env>(
 /// `stray_cipher` tells, and `bootstrapCrossSigning` repairs it.
 ///
 /// @param storePath the folder that `OlmMachine.initialize` takes
-/// @param options passphrase, busyTimeout
+/// @param options passphrase, busyTimeout, signal
 #[napi(ts_args_type = "storePath: string, options?: InspectOptions", ts_return_type = "Promise<StoreInfo>")]
 pub fn inspect_store<'env>(
     env: &'env Env,
@@ -127,9 +130,10 @@ pub fn inspect_store<'env>(
     options: Unknown<'env>,
 ) -> napi::Result<Object<'env>> {
     let (deferred, promise) = env.create_deferred()?;
-    let inspection = arguments::read_inspection(env, store_path, options);
-    executor::spawn(async { result::to_json(&inspection::inspect(inspection?).await?) }, move |outcome| {
-        deferred.resolve(move |env| result::to_javascript(env, outcome));
+    let (inspection, listening) = unzip(arguments::read_inspection(env, store_path, options));
+    let work = async { Ok(result::to_json(&inspection::inspect(inspection?).await?)?) };
+    executor::spawn(work, move |outcome| {
+        deferred.resolve(move |env| result::settle(env, outcome, listening));
     });
     Ok(promise)
 }
@@ -208,6 +212,13 @@ pub fn recovery_key_id(env: &Env, key: Unknown, user_id: Unknown) -> napi::Resul
         key.id(&user_id).map(Zeroizing::new)
     });
     result::to_string(*env, id)
+}
+
+fn unzip<T, L>(read: error::Result<(T, Option<L>)>) -> (error::Result<T>, Option<L>) {
+    match read {
+        Ok((read, listening)) => (Ok(read), listening),
+        Err(error) => (Err(error), None),
+    }
 }
 
 /// A panic that leaves a function of napi ends Node.js.

@@ -12,6 +12,7 @@ use crate::{
     error::{Error, ErrorCode, Result, clipped},
     homeserver::{Answer, ServerKeys},
     recovery::{Recovery, SecretStorage},
+    schedule::abort::Abort,
 };
 
 /// How long a call waits for a store that somebody else has open. The caller may choose another time.
@@ -33,6 +34,7 @@ pub struct Inspection {
     pub store_path: PathBuf,
     pub passphrase: Option<Zeroizing<String>>,
     pub busy_timeout: Duration,
+    pub abort: Abort,
 }
 
 impl Inspection {
@@ -41,7 +43,8 @@ impl Inspection {
         passphrase: Option<Zeroizing<String>>,
         busy_timeout: Duration,
     ) -> Result<Self> {
-        Ok(Self { store_path: parse_store_path(store_path)?, passphrase, busy_timeout })
+        let store_path = parse_store_path(store_path)?;
+        Ok(Self { store_path, passphrase, busy_timeout, abort: Abort::default() })
     }
 }
 
@@ -53,6 +56,7 @@ pub struct Options {
     /// What the answer to a `keys/query` says about the user and the device.
     pub server_keys: Option<Answer>,
     pub recovery: Option<Recovery>,
+    pub abort: Abort,
 }
 
 impl Default for Options {
@@ -63,6 +67,7 @@ impl Default for Options {
             busy_timeout: DEFAULT_BUSY_TIMEOUT,
             server_keys: None,
             recovery: None,
+            abort: Abort::default(),
         }
     }
 }

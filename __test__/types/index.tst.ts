@@ -36,6 +36,7 @@ describe('bootstrapCrossSigning', () => {
       passphrase: 'secret',
       reset: true,
       busyTimeout: 0,
+      signal: new AbortController().signal,
       serverKeys: { device_keys: { '@a:b': {} }, failures: {} },
     })
     expect(bootstrapCrossSigning).type.not.toBeCallableWith('@a:b', 'D')
@@ -49,6 +50,7 @@ describe('bootstrapCrossSigning', () => {
       reset: undefined,
       busyTimeout: undefined,
       serverKeys: undefined,
+      signal: undefined,
     })
   })
 
@@ -101,7 +103,11 @@ describe('bootstrapCrossSigning', () => {
 describe('inspectStore', () => {
   test('takes a path and options', () => {
     expect(inspectStore).type.toBeCallableWith('store')
-    expect(inspectStore).type.toBeCallableWith('store', { passphrase: 'secret', busyTimeout: 0 })
+    expect(inspectStore).type.toBeCallableWith('store', {
+      passphrase: 'secret',
+      busyTimeout: 0,
+      signal: AbortSignal.abort(),
+    })
     expect<InspectOptions>().type.toBeAssignableFrom({ passphrase: undefined, busyTimeout: undefined })
     expect(inspectStore).type.not.toBeCallableWith()
     expect(inspectStore).type.not.toBeCallableWith('store', { reset: true })

@@ -1,6 +1,8 @@
 //! JavaScript's arguments, checked and copied. Anything may come in: a wrong type becomes an error
 //! to reject with, and so does whatever a getter or a proxy of the caller's throws.
 
+use std::io;
+
 use napi::{
     Env, Unknown, ValueType,
     bindgen_prelude::{FromNapiValue, Uint8ArraySlice, Utf16String},
@@ -9,8 +11,9 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use zeroize::Zeroizing;
 
 use super::{
-    answer, intrinsics, recovery,
-    values::{check_object, check_options, describe, expect, invalid, string, threw, type_of},
+    answer, intrinsics, recovery, signal,
+    signal::Listening,
+    values::{check_object, check_options, describe, expect, invalid, is_longer, string, threw, type_of},
 };
 use crate::{
     error::{Error, ErrorCode, Result},
@@ -19,9 +22,17 @@ use crate::{
     request::{DEFAULT_BUSY_TIMEOUT, Inspection, Options, Request, parse_device_id, parse_user_id},
 };
 
-const OPTIONS: [&str; 5] = ["passphrase", "reset", "busyTimeout", "serverKeys", "recovery"];
+const OPTIONS: [&str; 6] = ["passphrase", "reset", "busyTimeout", "serverKeys", "recovery", "signal"];
 
-const INSPECT_OPTIONS: [&str; 2] = ["passphrase", "busyTimeout"];
+const INSPECT_OPTIONS: [&str; 3] = ["passphrase", "busyTimeout", "signal"];
+
+/// What is longer is refused before it is looked at, so that no text makes a call slow. The Matrix specification
+/// has the limit of a user ID. No system opens a longer path.
+const LONGEST_USER_ID: usize = 255;
+const LONGEST_DEVICE_ID: usize = 100_000;
+const LONGEST_PATH: usize = 4096;
+const LONGEST_PASSPHRASE: usize = 1_048_576;
+const LONGEST_SECRET: usize = 1_048_576;
 
 /// The longest wait that can be asked for, in milliseconds: that of JavaScript's own timers.
 const LONGEST_BUSY_TIMEOUT: f64 = 2_147_483_647.0;
@@ -32,26 +43,41 @@ pub fn read_request(
     device_id: Unknown,
     store_path: Unknown,
     options: Unknown,
-) -> Result<Request> {
-    let user_id = text("userId", user_id, ErrorCode::InvalidUserId)?;
-    let device_id = text("deviceId", device_id, ErrorCode::InvalidDeviceId)?;
-    let store_path = string("storePath", store_path)?;
-    let (user_id, device_id) = (parse_user_id(&user_id)?, parse_device_id(&device_id)?);
-    let options = read_options(env, options, &user_id, &device_id)?;
-    Request::new(user_id.as_str(), device_id.as_str(), &store_path, options)
+) -> Result<(Request, Option<Listening>)> {
+    let user_id = self::user_id(user_id)?;
+    let device_id = self::device_id(device_id)?;
+    let store_path = path(store_path)?;
+    let (options, signal) = read_options(env, options, &user_id, &device_id)?;
+    let mut request = Request::new(user_id.as_str(), device_id.as_str(), &store_path, options)?;
+    // Last of all: a call that is refused must not leave a listener.
+    let listening = signal.map(|signal| signal::listen(env, signal)).transpose()?;
+    if let Some(listening) = &listening {
+        request.options.abort = listening.abort();
+    }
+    Ok((request, listening))
 }
 
-pub fn read_inspection(env: &Env, store_path: Unknown, options: Unknown) -> Result<Inspection> {
-    let store_path = string("storePath", store_path)?;
-    let (mut passphrase, mut busy_timeout) = (None, DEFAULT_BUSY_TIMEOUT);
+pub fn read_inspection(
+    env: &Env,
+    store_path: Unknown,
+    options: Unknown,
+) -> Result<(Inspection, Option<Listening>)> {
+    let store_path = path(store_path)?;
+    let (mut passphrase, mut busy_timeout, mut signal) = (None, DEFAULT_BUSY_TIMEOUT, None);
     for_each_option(env, options, &INSPECT_OPTIONS, |option, name, value| {
         match option {
-            "passphrase" => passphrase = Some(Zeroizing::new(string(name, value)?)),
-            _ => busy_timeout = milliseconds(name, value)?,
+            "passphrase" => passphrase = Some(self::passphrase(name, value)?),
+            "busyTimeout" => busy_timeout = milliseconds(name, value)?,
+            _ => signal = Some(signal::read(env, name, value)?),
         }
         Ok(())
     })?;
-    Inspection::new(&store_path, passphrase, busy_timeout)
+    let mut inspection = Inspection::new(&store_path, passphrase, busy_timeout)?;
+    let listening = signal.map(|signal| signal::listen(env, signal)).transpose()?;
+    if let Some(listening) = &listening {
+        inspection.abort = listening.abort();
+    }
+    Ok((inspection, listening))
 }
 
 /// A user, a device, and what the homeserver serves about them.
@@ -61,17 +87,43 @@ pub fn read_query(
     device_id: Unknown,
     server_keys: Unknown,
 ) -> Result<(OwnedUserId, OwnedDeviceId, ServerKeys)> {
-    let user_id = parse_user_id(&text("userId", user_id, ErrorCode::InvalidUserId)?)?;
-    let device_id = parse_device_id(&text("deviceId", device_id, ErrorCode::InvalidDeviceId)?)?;
+    let user_id = self::user_id(user_id)?;
+    let device_id = self::device_id(device_id)?;
     check_object("serverKeys", server_keys)?;
     let answer = answer::read_public(env, server_keys, &user_id, &device_id)?;
     let server_keys = ServerKeys::parse(&answer, &user_id, &device_id);
     Ok((user_id, device_id, server_keys))
 }
 
+fn user_id(value: Unknown) -> Result<OwnedUserId> {
+    parse_user_id(&text("userId", value, LONGEST_USER_ID, ErrorCode::InvalidUserId)?)
+}
+
+fn device_id(value: Unknown) -> Result<OwnedDeviceId> {
+    parse_device_id(&text("deviceId", value, LONGEST_DEVICE_ID, ErrorCode::InvalidDeviceId)?)
+}
+
+fn path(value: Unknown) -> Result<String> {
+    if is_longer(value, LONGEST_PATH) {
+        let reason = format!("it is longer than {LONGEST_PATH} characters");
+        return Err(Error::io("work in the folder storePath", &io::Error::other(reason)));
+    }
+    string("storePath", value)
+}
+
+fn passphrase(name: &str, value: Unknown) -> Result<Zeroizing<String>> {
+    if is_longer(value, LONGEST_PASSPHRASE) {
+        return Err(invalid(format!("{name} is longer than {LONGEST_PASSPHRASE} characters")));
+    }
+    string(name, value).map(Zeroizing::new)
+}
+
 /// A text of which every character counts. Half of a surrogate pair would become another character on the
 /// way, and so another ID or another secret.
-fn text(name: &str, value: Unknown, code: ErrorCode) -> Result<String> {
+fn text(name: &str, value: Unknown, longest: usize, code: ErrorCode) -> Result<String> {
+    if is_longer(value, longest) {
+        return Err(Error::new(code, format!("{name} is longer than {longest} characters")));
+    }
     let units: Utf16String = expect(name, value, ValueType::String, "a string")?;
     String::from_utf16(&units).map_err(|_| {
         Error::new(code, format!("{name} is not well-formed text: it has half of a surrogate pair"))
@@ -81,29 +133,34 @@ fn text(name: &str, value: Unknown, code: ErrorCode) -> Result<String> {
 /// The secret of an operator, and a user.
 pub fn read_secret(secret: Unknown, user_id: Unknown) -> Result<(Zeroizing<Vec<u8>>, OwnedUserId)> {
     let secret = match type_of(secret) {
-        ValueType::String => text("secret", secret, ErrorCode::InvalidArgument)?.into_bytes(),
+        ValueType::String => text("secret", secret, LONGEST_SECRET, ErrorCode::InvalidArgument)?.into_bytes(),
         found => Uint8ArraySlice::from_unknown(secret).map(|bytes| bytes.to_vec()).map_err(|_| {
             invalid(format!("secret must be a string or a Uint8Array, not {}", describe(found)))
         })?,
     };
     let secret = Zeroizing::new(secret);
-    Ok((secret, parse_user_id(&text("userId", user_id, ErrorCode::InvalidUserId)?)?))
+    Ok((secret, self::user_id(user_id)?))
 }
 
 /// A recovery key, and the user whose it is.
 pub fn read_recovery_key(key: Unknown, user_id: Unknown) -> Result<(RecoveryKey, OwnedUserId)> {
-    let key = RecoveryKey::parse(&Zeroizing::new(string("key", key)?))?;
-    Ok((key, parse_user_id(&text("userId", user_id, ErrorCode::InvalidUserId)?)?))
+    Ok((recovery::read_key("key", key)?, self::user_id(user_id)?))
 }
 
-fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &DeviceId) -> Result<Options> {
-    let mut read = Options::default();
+fn read_options<'env>(
+    env: &'env Env,
+    options: Unknown<'env>,
+    user_id: &UserId,
+    device_id: &DeviceId,
+) -> Result<(Options, Option<Unknown<'env>>)> {
+    let (mut read, mut signal) = (Options::default(), None);
     for_each_option(env, options, &OPTIONS, |option, name, value| {
         match option {
-            "passphrase" => read.passphrase = Some(Zeroizing::new(string(name, value)?)),
+            "passphrase" => read.passphrase = Some(passphrase(name, value)?),
             "reset" => read.reset = boolean(name, value)?,
             "busyTimeout" => read.busy_timeout = milliseconds(name, value)?,
             "recovery" => read.recovery = Some(recovery::read(env, name, value)?),
+            "signal" => signal = Some(signal::read(env, name, value)?),
             _ => {
                 check_object(name, value)?;
                 read.server_keys = Some(answer::read(env, value, user_id, device_id)?);
@@ -111,7 +168,7 @@ fn read_options(env: &Env, options: Unknown, user_id: &UserId, device_id: &Devic
         }
         Ok(())
     })?;
-    Ok(read)
+    Ok((read, signal))
 }
 
 /// Reads each option as JavaScript does (`options.passphrase`), so also one that is inherited, not

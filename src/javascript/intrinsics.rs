@@ -19,6 +19,11 @@ pub struct Intrinsics {
     has_own: Reference,
     get: Reference,
     prototype: Reference,
+    apply: Reference,
+    // Of a map that belongs to this package.
+    recall: Reference,
+    remember: Reference,
+    forget: Reference,
 }
 
 #[napi(module_exports)]
@@ -29,12 +34,22 @@ pub fn take(_exports: Object, env: Env) -> napi::Result<()> {
         let function: Function<(), Unknown> = object.get_named_property_unchecked(name)?;
         function.create_ref()
     };
+    let class: Function<(), Unknown> = env.get_global()?.get_named_property_unchecked("Map")?;
+    let map = Object::from_unknown(class.new_instance(())?)?;
+    let method = |name: &str| {
+        let method: Function<(), Unknown> = map.get_named_property_unchecked(name)?;
+        method.bind(map)?.create_ref()
+    };
     let intrinsics = Intrinsics {
         parse: function("JSON", "parse")?,
         keys: function("Object", "keys")?,
         has_own: function("Object", "hasOwn")?,
         get: function("Reflect", "get")?,
         prototype: function("Reflect", "getPrototypeOf")?,
+        apply: function("Reflect", "apply")?,
+        recall: method("get")?,
+        remember: method("set")?,
+        forget: method("delete")?,
     };
     env.set_instance_data(intrinsics, (), |_| ())
 }
@@ -65,6 +80,30 @@ pub fn get<'env>(
 /// The prototype of an object, or null.
 pub fn prototype<'env>(env: &'env Env, object: Unknown<'env>) -> napi::Result<Unknown<'env>> {
     call(env, |intrinsics| &intrinsics.prototype, (object,))
+}
+
+/// `object[name](...arguments)`.
+pub fn call_method<'env>(
+    env: &'env Env,
+    object: Unknown<'env>,
+    name: &str,
+    arguments: Vec<Unknown<'env>>,
+) -> napi::Result<Unknown<'env>> {
+    let method = get(env, object, name)?;
+    call(env, |intrinsics| &intrinsics.apply, (method, object, arguments))
+}
+
+/// What was remembered under a key, or undefined. Objects are different keys, even if they look the same.
+pub fn recall(env: &Env, key: impl ToNapiValue) -> napi::Result<Unknown<'_>> {
+    call(env, |intrinsics| &intrinsics.recall, (key,))
+}
+
+pub fn remember(env: &Env, key: impl ToNapiValue, value: impl ToNapiValue) -> napi::Result<()> {
+    call(env, |intrinsics| &intrinsics.remember, (key, value)).map(|_: Unknown| ())
+}
+
+pub fn forget(env: &Env, key: impl ToNapiValue) -> napi::Result<()> {
+    call(env, |intrinsics| &intrinsics.forget, (key,)).map(|_: Unknown| ())
 }
 
 fn call<A, R: FromNapiValue>(

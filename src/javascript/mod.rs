@@ -6,5 +6,6 @@ pub mod intrinsics;
 mod json;
 mod recovery;
 pub(crate) mod result;
+pub(crate) mod signal;
 pub mod types;
 mod values;

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{
     intrinsics, json,
-    values::{check_object, check_options, invalid, string, threw, type_of},
+    values::{check_object, check_options, invalid, is_longer, string, threw, type_of},
 };
 use crate::{
     error::{Result, clipped},
@@ -15,6 +15,9 @@ use crate::{
 
 const OPTIONS: [&str; 2] = ["key", "accountData"];
 
+/// The longest text that is read as a key. A key takes 48 characters, and white space does not count.
+const LONGEST_KEY: usize = 4096;
+
 /// The most types of account data that are read. Five are enough, and one more for each other key.
 const MOST_TYPES: usize = 100;
 
@@ -22,14 +25,20 @@ pub fn read(env: &Env, name: &str, recovery: Unknown) -> Result<Recovery> {
     check_options(env, name, recovery, &OPTIONS)?;
     let [key, account_data] =
         OPTIONS.map(|option| intrinsics::get(env, recovery, option.to_owned()).map_err(|_| threw()));
-    let key = Zeroizing::new(string(&format!("{name}.key"), key?)?);
-    let key = RecoveryKey::parse(&key)?;
+    let key = read_key(&format!("{name}.key"), key?)?;
     let account_data = account_data?;
     if type_of(account_data) == ValueType::Undefined {
         return Ok(Recovery { key, account_data: None });
     }
     let account_data = read_account_data(env, &format!("{name}.accountData"), account_data)?;
     Ok(Recovery { key, account_data: Some(account_data) })
+}
+
+pub fn read_key(name: &str, key: Unknown) -> Result<RecoveryKey> {
+    if is_longer(key, LONGEST_KEY) {
+        return Err(RecoveryKey::too_long());
+    }
+    RecoveryKey::parse(&Zeroizing::new(string(name, key)?))
 }
 
 fn read_account_data(env: &Env, place: &str, account_data: Unknown) -> Result<AccountData> {

@@ -3,8 +3,11 @@
 use napi::{Env, JsError, JsValue, Unknown};
 use zeroize::Zeroizing;
 
-use super::intrinsics;
-use crate::error::{Error, Result};
+use super::{intrinsics, signal::Listening};
+use crate::{
+    error::{Error, Result},
+    schedule::abort::Unfinished,
+};
 
 pub fn to_json(result: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(result).map_err(|_| Error::internal("the result cannot be written as JSON"))
@@ -15,6 +18,29 @@ pub fn to_string(env: Env, text: Result<Zeroizing<String>>) -> napi::Result<Unkn
     let text = text.map_err(|error| thrown(env, error))?;
     let text = env.create_string(text.as_str())?;
     Ok(outliving(&env, &text))
+}
+
+/// The outcome of a call that may have been taken back. Then the promise rejects with the reason of the signal.
+pub fn settle(
+    env: Env,
+    outcome: std::result::Result<String, Unfinished>,
+    listening: Option<Listening>,
+) -> napi::Result<Unknown<'static>> {
+    let reason = match (&outcome, &listening) {
+        (Err(Unfinished::Aborted), Some(listening)) => Some(listening.reason(&env)),
+        _ => None,
+    };
+    if let Some(listening) = listening {
+        listening.end(&env);
+    }
+    match (outcome, reason) {
+        (Ok(json), _) => to_javascript(env, Ok(json)),
+        (Err(Unfinished::Failed(error)), _) => to_javascript(env, Err(error)),
+        (Err(Unfinished::Aborted), Some(reason)) => Err(reason),
+        (Err(Unfinished::Aborted), None) => {
+            to_javascript(env, Err(Error::internal("a call without a signal was aborted")))
+        }
+    }
 }
 
 /// Runs on the JavaScript thread. An `Err` made of a JavaScript error is what the promise rejects with.

@@ -128,6 +128,11 @@ pub struct BootstrapOptions {
     /// Keeps the identity in the user's secret storage, and brings it back from there if the store has none.
     #[napi(ts_type = "RecoveryOptions | undefined")]
     pub recovery: Option<RecoveryOptions>,
+    /// Takes the call back. If it has not begun its work when the signal aborts, it rejects with
+    /// `signal.reason` and leaves nothing. A call that waits for other calls, or for a store that somebody
+    /// else has open, has not begun. A call that is at work finishes.
+    #[napi(ts_type = "AbortSignal | undefined")]
+    pub signal: Option<String>,
 }
 
 /// The option `recovery` of `bootstrapCrossSigning`.
@@ -164,6 +169,10 @@ pub struct InspectOptions {
     /// @default 5000
     #[napi(ts_type = "number | undefined")]
     pub busy_timeout: Option<f64>,
+    /// Takes the call back. If it does not read the store yet when the signal aborts, it rejects with
+    /// `signal.reason`.
+    #[napi(ts_type = "AbortSignal | undefined")]
+    pub signal: Option<String>,
 }
 
 /// The answer to `POST /_matrix/client/v3/keys/query`, unchanged, as `JSON.parse` gives it. A `Map` or an

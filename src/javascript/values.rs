@@ -1,6 +1,6 @@
 //! JavaScript's values, checked one by one. A wrong type becomes an error to reject with.
 
-use napi::{Env, JsValue, Unknown, ValueType, bindgen_prelude::FromNapiValue};
+use napi::{Env, JsString, JsValue, Unknown, ValueType, bindgen_prelude::FromNapiValue};
 
 use super::intrinsics;
 use crate::error::{Error, ErrorCode, Result, clipped};
@@ -32,6 +32,14 @@ pub fn threw() -> Error {
 
 pub fn string(name: &str, value: Unknown) -> Result<String> {
     expect(name, value, ValueType::String, "a string")
+}
+
+/// Whether a value is a text of more UTF-16 units than this. To find out costs nothing, whatever the length.
+pub fn is_longer(value: Unknown, longest: usize) -> bool {
+    type_of(value) == ValueType::String
+        && JsString::from_unknown(value)
+            .and_then(|text| text.utf16_len())
+            .is_ok_and(|length| length > longest)
 }
 
 pub fn check_object(name: &str, value: Unknown) -> Result<()> {

@@ -89,6 +89,11 @@ impl RecoveryKey {
         .map(Self)
     }
 
+    /// Refuses a text by its length, before it is read.
+    pub fn too_long() -> Error {
+        invalid("it is too long")
+    }
+
     /// The key as clients show it, in groups of four characters.
     pub fn to_text(&self) -> Result<Zeroizing<String>> {
         let compact = self.to_base58()?;
@@ -149,7 +154,7 @@ fn invalid(why: &str) -> Error {
     Error::new(
         ErrorCode::InvalidRecoveryKey,
         format!(
-            "recovery.key is not a recovery key: {why}. Give the key that createRecoveryKey, deriveRecoveryKey or a \
+            "the recovery key cannot be read: {why}. Give the key that createRecoveryKey, deriveRecoveryKey or a \
              client has shown, 12 groups of 4 characters"
         ),
     )

@@ -1,4 +1,6 @@
 //! When and where calls run.
 
+pub mod abort;
 pub mod executor;
+pub mod processors;
 pub mod queue;

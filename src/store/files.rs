@@ -24,7 +24,7 @@ pub fn companion(folder: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Identifies a file or a folder independently of its path, as long as it exists or is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileIdentity {
     #[cfg(unix)]
     device_and_inode: (u64, u64),

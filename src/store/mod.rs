@@ -15,10 +15,11 @@ mod seen;
 mod staging;
 
 pub use self::{
+    files::FileIdentity,
     folder::StoreFolder,
     held::HeldStore,
     new_database::create as create_database,
-    path::resolve,
+    path::{Resolved, resolve},
     rows::{Changes, DeviceRecord, Rows},
     seen::{Seen, look},
     staging::Staging,

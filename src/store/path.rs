@@ -5,14 +5,30 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use super::files::FileIdentity;
 use crate::error::{Error, ErrorCode, Result};
 
-/// Resolves links and dots. The folder need not exist.
-pub fn resolve(store: &Path) -> Result<PathBuf> {
+/// The folder of a store, whatever its path.
+pub struct Resolved {
+    pub path: PathBuf,
+    /// `None` if it does not exist yet, or if the system does not tell.
+    pub identity: Option<FileIdentity>,
+}
+
+/// Finds the folder. It need not exist.
+pub fn resolve(store: &Path) -> Result<Resolved> {
+    let path = without_links(store)?;
+    let identity = if cfg!(unix) { FileIdentity::of(&path).ok() } else { None };
+    Ok(Resolved { path, identity })
+}
+
+/// Resolves links and dots.
+fn without_links(store: &Path) -> Result<PathBuf> {
     let mut existing = store;
     let mut missing = Vec::new();
     let mut resolved = loop {
-        match fs::canonicalize(existing) {
+        // To resolve the links takes a system call for each part of the path, so it comes when there is something.
+        match fs::metadata(existing).and_then(|_| fs::canonicalize(existing)) {
             Ok(real) => break real,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut parts = existing.components();
