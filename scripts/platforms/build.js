@@ -4,7 +4,7 @@ const { execFileSync } = require('node:child_process')
 const { copyFileSync, mkdirSync, rmSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { OLDEST_GLIBC, installZig } = require('../build-portable.js')
-const { inDebian } = require('./debian.js')
+const { PATH, inDebian } = require('./debian.js')
 const { folder } = require('./places.js')
 const manifest = require('../../package.json')
 
@@ -24,7 +24,7 @@ function build({ name, target }) {
   const zigTarget = isMusl ? target : `${target}.${OLDEST_GLIBC}`
   const options = ['--locked', '--release', '--lib', '--target', zigTarget, '-Zbuild-std=std,panic_unwind']
   const env = {
-    PATH: `${commands}:/usr/bin:/bin`,
+    PATH: `${commands}:${PATH}`,
     CARGO_HOME: join(folder, 'cargo'),
     CARGO_TARGET_DIR: join(folder, 'target'),
     CARGO_ZIGBUILD_CACHE_DIR: join(folder, 'zig'),

@@ -19,6 +19,9 @@ APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 `
 
+/** Where its programs are. */
+const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
+
 const debian = join(folder, 'debian')
 const marker = join(debian, 'installed.txt')
 const installed = [SUITE, ...PACKAGES].join('\n')
@@ -41,7 +44,7 @@ function inDebian(command, env = {}, stderr = 'pipe') {
     encoding: 'utf8',
     maxBuffer: 1e8,
     stdio: ['ignore', 'pipe', stderr],
-    env: { ...process.env, PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', TMPDIR: '/tmp', ...env },
+    env: { ...process.env, PATH, HOME: '/root', TMPDIR: '/tmp', ...env },
   })
 }
 
@@ -62,4 +65,4 @@ function makeDebian() {
   writeFileSync(marker, installed)
 }
 
-module.exports = { inDebian, makeDebian }
+module.exports = { PATH, inDebian, makeDebian }
