@@ -40,6 +40,7 @@ function runNode(node, args) {
   return inDebian([node, ...args], {
     // A test whose tools are missing fails.
     CI: 'true',
+    MUTANTS: '10000',
     EMULATED_NODE: node,
     NODE_OPTIONS: `--require ${join(__dirname, 'exec-path.js')}`,
     NODE_PATH: packages,
