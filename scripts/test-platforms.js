@@ -13,6 +13,7 @@ const { makeDebian } = require('./platforms/debian.js')
 const { installNode } = require('./platforms/node.js')
 const { folder } = require('./platforms/places.js')
 const { PLATFORMS } = require('./platforms/platforms.js')
+const { installResolver } = require('./platforms/resolver.js')
 const { SPECS, describeNode, runSpec } = require('./platforms/specs.js')
 
 /** @param {import('./platforms/platforms.js').Platform} platform */
@@ -27,10 +28,12 @@ async function testPlatform(platform) {
   const built = binary
   await check(`${name}: what the binary needs`, () => checkBinary(built))
   const node = installNode(platform)
+  const resolver = installResolver(platform)
   await check(`${name}: Node.js loads it`, () => {
     expectEqual(describeNode(node), { platform: name, addons: [built] })
   })
-  for (const spec of SPECS) await check(`${name}: ${spec}.spec.ts`, () => runSpec(node, spec))
+  for (const spec of SPECS)
+    await check(`${name}: ${spec}.spec.ts`, () => runSpec(platform, node, resolver, spec))
 }
 
 function findProblem() {

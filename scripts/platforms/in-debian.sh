@@ -9,6 +9,8 @@ mount -t proc proc "$debian/proc"
 while [ "$1" != -- ]; do
   mkdir -p "$debian$1"
   mount --bind "$1" "$debian$1"
+  # Nothing may install the packages of another platform.
+  case $1 in */node_modules) mount -o remount,bind,ro "$debian$1" ;; esac
   shift
 done
 shift
