@@ -13,6 +13,7 @@ export default tseslint.config(
       'dist/',
       '.e2e/',
       '.package/',
+      '.platforms/',
       '**/node_modules/',
     ],
   },

@@ -3,7 +3,15 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootstrapCrossSigning } from 'rust-crypto-helper'
-import { DATABASE, DEVICE_ID, itOnLinux, openHandles, temporaryFolder, USER_ID } from './support/stores'
+import {
+  DATABASE,
+  DEVICE_ID,
+  itOnLinux,
+  itOnUnix,
+  openHandles,
+  temporaryFolder,
+  USER_ID,
+} from './support/stores'
 
 /** Await this directly. Then no other code runs between the end of the call and the check. */
 async function settled(call: Promise<unknown>, store: string) {
@@ -74,7 +82,7 @@ test('the folder can be moved and removed as soon as the call resolves', async (
   expect(readdirSync(folder)).toEqual([])
 })
 
-test('new folders and the database are readable for their owner alone, whatever the umask', async () => {
+itOnUnix('new folders and the database are readable for their owner alone, whatever the umask', async () => {
   const folder = temporaryFolder()
   const umask = process.umask(0)
   try {
@@ -91,7 +99,7 @@ test('new folders and the database are readable for their owner alone, whatever 
   expect(mode('encrypted', DATABASE)).toBe('600')
 })
 
-test("the caller's own files in the folder stay as they are", async () => {
+itOnUnix("the caller's own files in the folder stay as they are", async () => {
   const store = join(temporaryFolder(), 'store')
   mkdirSync(store, { mode: 0o755 })
   writeFileSync(join(store, '.device_id'), DEVICE_ID, { mode: 0o640 })

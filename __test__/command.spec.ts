@@ -13,7 +13,7 @@ import {
 } from 'rust-crypto-helper'
 import { version } from '../package.json'
 import { COMMAND, finish, runCommand, runScript, start } from './support/processes'
-import { DATABASE, DEVICE_ID, itOnLinux, temporaryFolder, USER_ID } from './support/stores'
+import { DATABASE, DEVICE_ID, itOnLinux, itOnUnix, temporaryFolder, USER_ID } from './support/stores'
 
 let store: string
 
@@ -45,7 +45,7 @@ function payloadsIn(stdout: string): CrossSigningBootstrap {
   return JSON.parse(stdout) as CrossSigningBootstrap
 }
 
-test.each([DEVICE_ID, '-fmeqAf3'])(
+itOnUnix.each([DEVICE_ID, '-fmeqAf3'])(
   'it runs by its path, like the sidecar, for the device %s',
   async (device) => {
     const { stdout, stderr } = await promisify(execFile)(COMMAND, [USER_ID, device, store])

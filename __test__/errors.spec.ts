@@ -20,7 +20,7 @@ import { change, content, record, setRecord } from './support/database'
 import { runScript } from './support/processes'
 import { argumentsLike } from './support/random'
 import { place, SDK_STORES } from './support/sdk-stores'
-import { DATABASE, DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
+import { DATABASE, DEVICE_ID, itOnUnix, temporaryFolder, USER_ID } from './support/stores'
 
 const CODES = [
   'INVALID_ARGUMENT',
@@ -66,6 +66,9 @@ async function failure(...args: unknown[]): Promise<Failure> {
     },
   )
 }
+
+// Through a file. Nothing can be made there.
+const NO_STORE = join(__filename, 'store')
 
 let folder: string
 let store: string
@@ -189,10 +192,10 @@ describe('arguments', () => {
 
   test('any input of any type to any parameter gives a code of the table', async () => {
     const names = ['passphrase', 'reset', 'busyTimeout', 'serverKeys', '__proto__', 'x']
-    const valid = [USER_ID, DEVICE_ID, '/dev/null/store', {}]
+    const valid = [USER_ID, DEVICE_ID, NO_STORE, {}]
     const property = fc.asyncProperty(argumentsLike(valid, names), async (args) => {
       // No store can be made at any of the paths.
-      if (typeof args[2] === 'string' && !args[2].includes('\0')) args[2] = '/dev/null/store'
+      if (typeof args[2] === 'string' && !args[2].includes('\0')) args[2] = NO_STORE
       const { code } = await failure(...args)
       expect(CODES.filter((known) => known !== 'INTERNAL')).toContain(code)
     })
@@ -312,33 +315,39 @@ describe('stores', () => {
     expect((await failure(USER_ID, DEVICE_ID, store)).code).toBe('STORE_CORRUPT')
   })
 
-  test('INVALID_STORE_PATH: the path leads to or through a file or a dangling link, or the database is a link', async () => {
-    writeFileSync(store, 'mine')
-    expect((await failure(USER_ID, DEVICE_ID, store)).code).toBe('INVALID_STORE_PATH')
-    expect((await failure(USER_ID, DEVICE_ID, join(store, 'below'))).code).toBe('INVALID_STORE_PATH')
-    expect(readFileSync(store, 'utf8')).toBe('mine')
+  itOnUnix(
+    'INVALID_STORE_PATH: the path leads to or through a file or a dangling link, or the database is a link',
+    async () => {
+      writeFileSync(store, 'mine')
+      expect((await failure(USER_ID, DEVICE_ID, store)).code).toBe('INVALID_STORE_PATH')
+      expect((await failure(USER_ID, DEVICE_ID, join(store, 'below'))).code).toBe('INVALID_STORE_PATH')
+      expect(readFileSync(store, 'utf8')).toBe('mine')
 
-    symlinkSync(join(folder, 'nowhere'), join(folder, 'dangling'))
-    expect((await failure(USER_ID, DEVICE_ID, join(folder, 'dangling'))).code).toBe('INVALID_STORE_PATH')
+      symlinkSync(join(folder, 'nowhere'), join(folder, 'dangling'))
+      expect((await failure(USER_ID, DEVICE_ID, join(folder, 'dangling'))).code).toBe('INVALID_STORE_PATH')
 
-    const real = join(folder, 'real')
-    await bootstrapCrossSigning(USER_ID, DEVICE_ID, real)
-    mkdirSync(join(folder, 'linked'))
-    symlinkSync(join(real, DATABASE), join(folder, 'linked', DATABASE))
-    expect((await failure(USER_ID, DEVICE_ID, join(folder, 'linked'))).code).toBe('INVALID_STORE_PATH')
-  })
+      const real = join(folder, 'real')
+      await bootstrapCrossSigning(USER_ID, DEVICE_ID, real)
+      mkdirSync(join(folder, 'linked'))
+      symlinkSync(join(real, DATABASE), join(folder, 'linked', DATABASE))
+      expect((await failure(USER_ID, DEVICE_ID, join(folder, 'linked'))).code).toBe('INVALID_STORE_PATH')
+    },
+  )
 
-  test('STORE_IO: the file system refuses, the message has the reason, and no folder is left behind', async () => {
-    const long = await failure(USER_ID, DEVICE_ID, join(folder, 'made', 'n'.repeat(300)))
-    expect(long.code).toBe('STORE_IO')
-    expect(long.message).toContain('File name too long')
-    expect(readdirSync(folder)).toEqual([])
+  itOnUnix(
+    'STORE_IO: the file system refuses, the message has the reason, and no folder is left behind',
+    async () => {
+      const long = await failure(USER_ID, DEVICE_ID, join(folder, 'made', 'n'.repeat(300)))
+      expect(long.code).toBe('STORE_IO')
+      expect(long.message).toContain('File name too long')
+      expect(readdirSync(folder)).toEqual([])
 
-    symlinkSync(join(folder, 'loop'), join(folder, 'loop'))
-    expect((await failure(USER_ID, DEVICE_ID, join(folder, 'loop', 'store'))).code).toBe('STORE_IO')
-  })
+      symlinkSync(join(folder, 'loop'), join(folder, 'loop'))
+      expect((await failure(USER_ID, DEVICE_ID, join(folder, 'loop', 'store'))).code).toBe('STORE_IO')
+    },
+  )
 
-  test('STORE_IN_USE: this process has the database open', async () => {
+  itOnUnix('STORE_IN_USE: this process has the database open', async () => {
     await bootstrapCrossSigning(USER_ID, DEVICE_ID, store)
     // Any open handle counts, even if the file was opened by another name.
     linkSync(join(store, DATABASE), join(folder, 'other-name'))

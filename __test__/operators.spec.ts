@@ -693,7 +693,7 @@ describe('status', () => {
 
 describe('where it is shown', () => {
   const ESCAPE = '\x1b['
-  const python = itWith(OTHER_PROCESS.missing)
+  const python = itWith(process.platform === 'win32' ? 'Windows has no such terminal' : OTHER_PROCESS.missing)
 
   /** Runs the command in a terminal of 80 columns. Returns all that it has written there. */
   async function inTerminal(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<string> {

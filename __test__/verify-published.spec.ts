@@ -13,7 +13,8 @@ import { onlyKey } from './support/signatures'
 import { DEVICE_ID, temporaryFolder, USER_ID } from './support/stores'
 import { SEED } from './support/seed'
 
-const MUTANTS = 100_000
+/** MUTANTS=10000 is enough for a slow processor. */
+const MUTANTS = Number(process.env.MUTANTS ?? 100_000)
 const OTHER_USER = '@other:example.org'
 const PROBLEMS = [
   'NO_DEVICE',
@@ -494,7 +495,8 @@ test(`${MUTANTS.toLocaleString('en')} mutated answers: verified only if the sign
     counts[kind] = (counts[kind] ?? 0) + 1
   }
   process.stdout.write(`mutated answers, seed ${SEED}: ${JSON.stringify(counts)}\n`)
-  for (const kind of ['verified', 'INVALID_ARGUMENT', ...PROBLEMS]) expect(counts[kind]).toBeGreaterThan(100)
+  for (const kind of ['verified', 'INVALID_ARGUMENT', ...PROBLEMS])
+    expect(counts[kind]).toBeGreaterThan(MUTANTS / 1000)
 }, 600_000)
 
 function isProblem(outcome: string): boolean {

@@ -14,18 +14,21 @@ const TOOLS = ['ziglang==0.17.1', 'cargo-zigbuild==0.24.1'].join('\n')
 const root = join(__dirname, '..')
 const venv = join(root, '.package', 'zig')
 
+/** Installs zig and what lets cargo use it. Returns the folder of their commands. */
+function installZig() {
+  if (!installPython('python3', venv, TOOLS)) process.exit(1)
+  return join(venv, 'bin')
+}
+
 function build(target = 'x86_64-unknown-linux-gnu') {
   const built = target.endsWith('-gnu') ? `${target}.${OLDEST_GLIBC}` : target
   const outputs = ['--no-js', '--no-const-enum', '--dts', 'index.d.ts']
   const options = ['--platform', '--release', ...outputs, '--target', built, '--cross-compile']
-  const path = `${join(venv, 'bin')}${delimiter}${process.env.PATH}`
+  const path = `${installZig()}${delimiter}${process.env.PATH}`
   const env = { ...process.env, PATH: path }
   execFileSync('npx', ['napi', 'build', ...options, '--', '--locked'], { cwd: root, stdio: 'inherit', env })
 }
 
-module.exports = { OLDEST_GLIBC }
+module.exports = { OLDEST_GLIBC, installZig }
 
-if (require.main === module) {
-  if (!installPython('python3', venv, TOOLS)) process.exit(1)
-  build(process.argv[2])
-}
+if (require.main === module) build(process.argv[2])

@@ -36,3 +36,6 @@ export function openHandles(folder: string): string[] {
 
 /** Tests that read /proc run on Linux. On other systems they are skipped. */
 export const itOnLinux = process.platform === 'linux' ? it : it.skip
+
+/** Tests with permissions, symbolic links or programs that are scripts. On Windows they are skipped. */
+export const itOnUnix = process.platform === 'win32' ? it.skip : it
