@@ -571,7 +571,9 @@ describe('a secret storage that is not what was put', () => {
       homeserver.decide('account_data', () =>
         homeserver.seen.at(-1)?.method === 'PUT' && count++ === n ? dropped : 'handled',
       )
-      expect(await failure(publish())).toMatchObject({ problem: 'STILL_MISSING' })
+      const error = await failure(publish())
+      expect(error).toMatchObject({ problem: 'STILL_MISSING' })
+      expect(error.message).toMatch(/ the account data m\.\S+ of @\S+, and serves something else$/)
       expect(homeserver.requests()).not.toContain(IDENTITY)
       homeserver.always('account_data', 'handled')
       const first = await publish()
@@ -621,6 +623,19 @@ describe('a secret storage that is not what was put', () => {
     const published = onlyKey(master_keys[USER_ID]!)[1]
     loseStore()
     expect(masterKey(await publish('SECOND'))).toBe(published)
+  })
+
+  test.each([
+    ['got no answer', 'cut', undefined],
+    ['was answered by a proxy', { status: 503, body: 'restarting' }, 503],
+  ] as const)('a reset whose upload %s: the new identity stays there', async (_, fate, status) => {
+    await publish()
+    const before = seedsOf(accountData(), RECOVERY_KEY)
+    homeserver.next('keys/device_signing/upload', fate)
+    const error = await failure(publish(DEVICE_ID, { reset: true }, newPublisher({ maxRetries: 0 })))
+    expect(error).toMatchObject({ name: 'MatrixRequestError', status })
+    // Nobody knows what the homeserver has done.
+    for (const [n, seed] of seedsOf(accountData(), RECOVERY_KEY).entries()) expect(seed).not.toBe(before[n])
   })
 
   test.each(['.', '..', ''])('a key with the ID %j does not exist', async (id) => {

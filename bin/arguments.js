@@ -91,7 +91,7 @@ function separate(args, names) {
 
 /**
  * @param {string} name
- * @param {string | undefined} attached what stands behind `=`
+ * @param {string | undefined} attached what stands after `=`
  * @param {string[]} rest the words that follow
  * @param {string[]} names those of the options
  */
@@ -101,7 +101,7 @@ function optionValue(name, attached, rest, names) {
     if (attached !== undefined) throw new UsageError(`${name} takes no value`)
     return ''
   }
-  // An option is no value: the value was forgotten.
+  // An option that follows is not the value: the value was forgotten.
   const value = attached ?? (names.includes(rest[0] ?? '') ? undefined : rest.shift())
   if (!value) throw new UsageError(`${name} needs a ${wanted}`)
   return value

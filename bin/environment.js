@@ -8,7 +8,7 @@ const PASSPHRASE = 'RUST_CRYPTO_HELPER_PASSPHRASE'
 const AS_TOKEN = 'RUST_CRYPTO_HELPER_AS_TOKEN'
 const RECOVERY_SECRET = 'RUST_CRYPTO_HELPER_RECOVERY_SECRET'
 
-// Empty is how shells and container files write "none".
+// Shells and container files write "none" as an empty value.
 /** @param {string} name */
 const read = (name) => process.env[name] || undefined
 

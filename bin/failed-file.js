@@ -13,7 +13,7 @@ class FailedFile {
 
   /**
    * @param {string} path
-   * @param {string | undefined} ghosts the file that is read meanwhile
+   * @param {string | undefined} ghosts the list of ghosts, which is read at the same time
    */
   constructor(path, ghosts) {
     if (ghosts !== undefined && isSame(path, ghosts)) {

@@ -11,14 +11,14 @@ const { createReadStream, statSync } = require('node:fs')
  * @typedef {object} Ghost
  * @property {string} [userId]
  * @property {string} [deviceId]
- * @property {string} [storePath] absent: the line is no ghost
- * @property {number} [line] the number of the line, if it is no ghost
+ * @property {string} [storePath] absent: the line is not a ghost
+ * @property {number} [line] the number of the line, if it is not a ghost
  *
  * @typedef {Error & { code: string }} Failure
  *
  * @typedef {object} Entry
  * @property {Ghost} ghost
- * @property {Failure} [error] why it is none
+ * @property {Failure} [error] why it is not a ghost
  */
 
 const STANDARD_INPUT = '-'
@@ -28,7 +28,7 @@ const LONGEST_LINE = 1_000_000
 /**
  * @param {string | undefined} file JSON Lines, or `-` for standard input
  * @param {string[]} storePaths
- * @param {AbortSignal} signal ends to wait for standard input. A file is read on
+ * @param {AbortSignal} signal ends the wait for standard input. A file is read to its end
  * @returns {AsyncGenerator<Entry, void, undefined>}
  */
 async function* readGhosts(file, storePaths, signal) {

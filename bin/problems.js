@@ -26,8 +26,8 @@ const NOT_SERVED =
   `${DOCS}/homeservers.md`
 
 /**
- * What a homeserver serves of a ghost that is not published yet, or not all of it. After a publication it has another
- * way out.
+ * What a homeserver serves of a ghost that is not published, or only in part. `status` advises to publish it. After a
+ * publication this is the way out.
  *
  * @type {Record<VerificationProblem, string>}
  */

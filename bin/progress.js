@@ -1,6 +1,6 @@
 'use strict'
 
-// Shows how far a run is: a bar on a terminal, a line now and then elsewhere.
+// Shows how far a run is: with a bar on a terminal, and elsewhere with a line every ten seconds.
 
 const { clearInterval, setInterval } = require('node:timers')
 const { complain } = require('./output.js')
@@ -9,11 +9,11 @@ const { duration, grouped } = require('./terminal.js')
 /** @typedef {{ done: number, failed: number }} Counts */
 
 const SECOND = 1000
-/** Between two lines, in seconds. */
+/** The time between two lines, in seconds. */
 const BETWEEN_LINES = 10
-/** Over how many seconds the rate is measured. A run again begins with ghosts that are published, and is faster. */
+/** Over how many seconds the rate is measured. A repeated run is faster at first: its first ghosts are published already. */
 const WINDOW = 10
-/** What stands behind the bar. */
+/** The width of the text after the bar. */
 const TEXT_WIDTH = 62
 
 class Progress {
@@ -29,7 +29,7 @@ class Progress {
 
   /**
    * @param {number | undefined} total undefined: not known
-   * @param {boolean} wantsLines although there is a terminal
+   * @param {boolean} wantsLines lines instead of a bar, also on a terminal
    */
   constructor(total, wantsLines) {
     this.#total = total

@@ -24,8 +24,8 @@ const { untilAborted } = require('./run.js')
  */
 
 /**
- * How long a store that is in use is waited for, in milliseconds. A look at it is over in that time. A bridge that
- * runs does not close it, and may have thousands open.
+ * How long to wait for a store that is in use, in milliseconds. A program that only looks at the store is done by then.
+ * To wait longer for a running bridge is no use: it keeps its stores open, perhaps thousands of them.
  */
 const STORE_WAIT = 1000
 
@@ -59,7 +59,7 @@ async function rehearse(run, record, signal) {
  */
 async function perform(run, record, { concurrency, signal, wantsRest }) {
   const entries = identifyAll(readGhosts(run.file, run.storePaths, signal), run.passphrase, signal)
-  /** Those that are taken from the list, and not through. @type {Set<Ghost>} */
+  /** Ghosts that were taken from the list and have no result yet. @type {Set<Ghost>} */
   const taken = new Set()
   const next = async () => {
     for (;;) {
@@ -77,7 +77,7 @@ async function perform(run, record, { concurrency, signal, wantsRest }) {
       await record({ ghost, problem: problemOf(error) })
     }
   }
-  // It has no `return`, which would close the list. After Ctrl-C its rest is wanted.
+  // Without `return`, the list stays open: after Ctrl-C the rest of it is read.
   const source = { [Symbol.asyncIterator]: () => ({ next }) }
   await untilAborted(signal, async () => {
     const options = { concurrency, busyTimeout: STORE_WAIT, signal }

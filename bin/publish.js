@@ -1,6 +1,6 @@
 'use strict'
 
-// Publishes many ghosts. What an earlier run began is gone on with, and nothing is ever replaced.
+// Publishes many ghosts. A run goes on where an earlier one stopped, and never replaces an identity.
 
 const { UsageError } = require('./arguments.js')
 const { FailedFile } = require('./failed-file.js')
@@ -44,8 +44,8 @@ const publish = {
     const { signal } = controller
     /** @type {Progress | undefined} */
     let shown
-    // Before the file is made, which must have all ghosts in the end.
-    const forget = onInterrupt(
+    // This comes before the file of failed ghosts is made: after Ctrl-C it must have all ghosts that are left.
+    const stopListening = onInterrupt(
       () => {
         controller.abort()
         void shown?.say('Finishing the ghosts at work. Press Ctrl-C again to stop at once.')
@@ -64,7 +64,7 @@ const publish = {
       else await perform(run, record, { concurrency, signal, wantsRest: file !== undefined })
     } finally {
       progress.stop()
-      forget()
+      stopListening()
       file?.close()
     }
 
@@ -92,7 +92,7 @@ function readConcurrency(text) {
   throw new UsageError('--concurrency must be a whole number from 1')
 }
 
-/** Counts what becomes of the ghosts, and says it where it is wanted. */
+/** Counts what becomes of the ghosts, and prints it. */
 class Tally {
   failed = 0
   /** Why the run cannot go on. @type {string | undefined} */
@@ -123,7 +123,7 @@ class Tally {
   }
 
   /**
-   * One after another: lines of output are not mixed.
+   * Records one result after another, so that lines of output are not mixed.
    *
    * @param {Result} result
    */
@@ -154,7 +154,7 @@ class Tally {
   }
 
   /**
-   * Every ghost would fail like this one, and each would take its time.
+   * Ends the run if every ghost would fail like this one: each would take its time.
    *
    * @param {import('./problems.js').Problem} problem
    */

@@ -12,7 +12,7 @@ const { ghosts, grouped, wrap } = require('./terminal.js')
  *
  * @typedef {object} Advice
  * @property {string} text
- * @property {string} [command] that mends it
+ * @property {string} [command] the command that mends it
  * @property {number} [shown] the most ghosts that are named
  */
 

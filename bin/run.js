@@ -75,8 +75,8 @@ function makePublisher(homeserverUrl, asToken, recoverySecret) {
  * moment.
  *
  * @param {() => void} first
- * @param {() => void} second what is to be put right before the end
- * @returns {() => void} stops to listen
+ * @param {() => void} second what is left to do before the process ends
+ * @returns {() => void} stops listening
  */
 function onInterrupt(first, second) {
   let count = 0

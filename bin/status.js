@@ -26,7 +26,7 @@ const status = {
     const run = readRun(values, options)
     const controller = new AbortController()
     const { signal } = controller
-    const forget = onInterrupt(
+    const stopListening = onInterrupt(
       () => controller.abort(),
       () => undefined,
     )
@@ -37,7 +37,7 @@ const status = {
         for await (const findings of examine(entries, run, signal)) await show.add(findings)
       })
     } finally {
-      forget()
+      stopListening()
     }
     await show.end()
     if (signal.aborted) return INTERRUPTED
@@ -65,7 +65,7 @@ class Lines {
 
 const HEAD = ['user', 'device', 'homeserver', 'store']
 const VERIFIED = 'verified'
-/** The table above has them all. */
+/** The most ghosts that are named for a problem. The table has them all. */
 const FEW = 3
 const PUBLISH = 'Stop the bridge, so that no store is in use, and publish:'
 

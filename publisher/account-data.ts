@@ -17,9 +17,10 @@ export function keyType(keyId: string): string {
   return `m.secret_storage.key.${keyId}`
 }
 
-// What `bootstrapCrossSigning` takes, counted as it counts: each value, and the characters of texts and names.
+// What `bootstrapCrossSigning` takes at most, counted as it counts: for each value a fixed number, and the characters of
+// texts and names.
 const LARGEST = 256 * 1024
-const COST = 8
+const COST_OF_VALUE = 8
 const DEEPEST = 100
 
 const TOO_LARGE = 'it is too large'
@@ -36,7 +37,7 @@ export function defectOf(type: string, content: unknown): string | undefined {
 }
 
 function defectIn(value: unknown, room: { left: number }, depth: number): string | undefined {
-  room.left -= COST
+  room.left -= COST_OF_VALUE
   if (typeof value === 'string') return defectOfText(value, room)
   if (room.left < 0) return TOO_LARGE
   if (typeof value !== 'object' || value === null) return undefined

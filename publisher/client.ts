@@ -3,7 +3,7 @@
 import { onAbort } from './abort'
 import { Answer, isObject, type JsonObject } from './answer'
 import { MatrixRequestError, NoAnswer } from './errors'
-import { isPassing, pause, waitBefore } from './retry'
+import { isRetriable, pause, waitBefore } from './retry'
 import type { Request, Transport } from './transport'
 
 export class Client {
@@ -38,7 +38,7 @@ export class Client {
     for (let retry = 0; ; retry++) {
       const outcome = await this.#once(request, signal)
       const answer = outcome instanceof Answer ? outcome : undefined
-      if (answer && !isPassing(answer)) return answer
+      if (answer && !isRetriable(answer)) return answer
       const wait = waitBefore(retry, answer)
       if (answer?.status === 429) this.#resumeAt = Math.max(this.#resumeAt, performance.now() + wait)
       if (retry >= this.#maxRetries) {

@@ -38,6 +38,16 @@ export class MatrixRequestError extends Error {
 /** The connection failed or was cut, or the time was over. The same request may succeed a moment later. */
 export class NoAnswer extends MatrixRequestError {}
 
+/** Nobody knows whether the homeserver has done what a request asks for. Callers get the `reason` alone. */
+export class UnknownOutcome extends Error {
+  readonly reason: unknown
+
+  constructor(reason: unknown) {
+    super()
+    this.reason = reason
+  }
+}
+
 /** One way through the interactive authentication: stages to complete, in order. */
 export interface UserInteractiveAuthFlow {
   stages: string[]

@@ -5,7 +5,7 @@ import { orAborted } from './abort'
 import { defectOf } from './account-data'
 import { type Answer, clip, type JsonObject, textOf } from './answer'
 import { type Client, objectOf } from './client'
-import { MatrixRequestError, UserInteractiveAuthError } from './errors'
+import { MatrixRequestError, UnknownOutcome, UserInteractiveAuthError } from './errors'
 import { readFailures } from './failures'
 import {
   dummyAuth,
@@ -177,15 +177,15 @@ export class Homeserver {
    * Uploads the three public keys of the identity.
    *
    * @param isReplacement Whether the homeserver has another identity.
-   * @param watch Looks whether somebody else makes an identity. `undefined`: it may be replaced.
-   * @param attempt Says after a failure whether the homeserver may have taken the keys all the same.
+   * @param watch Finds out whether somebody else has made an identity. `undefined`: it may be replaced.
+   * @throws {UnknownOutcome} if the homeserver may have taken the keys all the same. After any other error of a
+   *   request it has refused them
    */
   async uploadIdentity(
     owner: Owner,
     keys: CrossSigningKeysUpload,
     isReplacement: boolean,
     watch: Watch | undefined,
-    attempt: { isUnknown: boolean },
   ): Promise<void> {
     const path = `${CLIENT}/keys/device_signing/upload`
     let auth: object | undefined
@@ -196,9 +196,12 @@ export class Homeserver {
         path,
         body: { ...keys, ...(auth && { auth }) },
       })
-      attempt.isUnknown = true
-      const answer = await this.#client.exchange(request, owner.signal, () => watch?.lookIfOld())
-      attempt.isUnknown = answer.status >= 500
+      const beforeRetry = () => watch?.checkNoOtherIdentityIfOld()
+      const answer = await this.#client
+        .exchange(request, owner.signal, beforeRetry)
+        .catch((reason: unknown) => {
+          throw new UnknownOutcome(reason)
+        })
       if (answer.isSuccess) {
         objectOf(request, answer)
         return
@@ -207,11 +210,9 @@ export class Homeserver {
       if (!challenge) {
         // Synapse before 1.141 breaks when an application service has to authenticate.
         const isBroken = isReplacement && answer.status === 500 && answer.errcode === 'M_UNKNOWN'
-        if (isBroken && this.#sender !== 'bot') {
-          attempt.isUnknown = false
-          throw interactive(request, answer, WAYS_OUT)
-        }
-        throw MatrixRequestError.refused(request, answer, hintFor(answer, owner))
+        if (isBroken && this.#sender !== 'bot') throw interactive(request, answer, WAYS_OUT)
+        const refusal = MatrixRequestError.refused(request, answer, hintFor(answer, owner))
+        throw answer.status >= 500 ? new UnknownOutcome(refusal) : refusal
       }
       auth = isDummyTried ? undefined : dummyAuth(challenge)
       isDummyTried ||= auth !== undefined
@@ -219,7 +220,7 @@ export class Homeserver {
       const isEndless = stage >= MOST_STAGES
       if (!auth && !isDeadEnd && !isEndless) {
         auth = await this.#authenticate(challenge, owner.signal)
-        if (auth) await watch?.look()
+        if (auth) await watch?.checkNoOtherIdentity()
       }
       if (auth && !isEndless) continue
       const waysOut = this.#sender === 'bot' ? WAYS_OUT_OF_BOT : WAYS_OUT

@@ -11,7 +11,7 @@ export interface UserInteractiveAuthChallenge {
   flows: UserInteractiveAuthFlow[]
   /** The stages that are completed. */
   completed: string[]
-  /** The session. It belongs into the answer, beside `type`. */
+  /** The session. Put it into the answer, beside `type`. */
   session?: string | undefined
   /** What the homeserver says about the stages, by stage. */
   params: Record<string, unknown>

@@ -10,6 +10,7 @@ import {
   type KeysQueryAnswer,
 } from 'rust-crypto-helper'
 import type { AccountData } from './account-data'
+import { UnknownOutcome } from './errors'
 import type { Homeserver, Owner } from './homeserver'
 import {
   checkAnswer,
@@ -20,7 +21,7 @@ import {
   lacksSignature,
   servesOther,
 } from './proof'
-import { readSecretStorage, takeBack, writeSecretStorage } from './secret-storage'
+import { readSecretStorage, undoSecretStorage, writeSecretStorage } from './secret-storage'
 import { inTurn } from './turns'
 import { Watch } from './watch'
 
@@ -80,8 +81,8 @@ async function publishInTurn({
 }: Publication): Promise<Published> {
   const { userId, deviceId, storePath } = ghost
   const owner = { userId, deviceId, signal }
-  const ask = async (query: Query) => {
-    const answer = await query(userId)
+  const ask = async (send: Query) => {
+    const answer = await send(userId)
     checkAnswer(owner, answer)
     return answer
   }
@@ -180,19 +181,20 @@ async function uploadIdentity(
 ): Promise<void> {
   const { status, upload_keys } = result
   const isReplacement = servesOther(serverKeys.master_keys?.[owner.userId], upload_keys.master_key)
-  const isEscrowed = status === 'created' && accountData !== undefined
-  if (isEscrowed) await watch?.look()
-  else await watch?.lookIfOld()
+  const mustEscrow = status === 'created' && accountData !== undefined
+  if (mustEscrow) await watch?.checkNoOtherIdentity()
+  else await watch?.checkNoOtherIdentityIfOld()
   // From here on there may be something to undo. Before, the account data may be newer than what was read.
-  const attempt = { isUnknown: false }
   try {
-    if (isEscrowed) {
+    if (mustEscrow) {
       await escrow(homeserver, owner, result, accountData)
-      await watch?.look()
+      await watch?.checkNoOtherIdentity()
     }
-    await homeserver.uploadIdentity(owner, upload_keys, isReplacement, watch, attempt)
+    await homeserver.uploadIdentity(owner, upload_keys, isReplacement, watch)
   } catch (error) {
-    if (!attempt.isUnknown && accountData) await undoEscrow(homeserver, owner, result, accountData, error)
+    // If the homeserver has taken the identity, the secret storage must keep it.
+    if (error instanceof UnknownOutcome) throw error.reason
+    if (accountData) await undoEscrow(homeserver, owner, result, accountData, error)
     throw error
   }
 }
@@ -211,7 +213,7 @@ async function undoEscrow(
     const served = await homeserver.queryKeys([userId], undefined)
     // An earlier attempt may have succeeded without an answer.
     if (servesOther(served.master_keys?.[userId], upload_keys.master_key)) {
-      await takeBack(homeserver, owner, upload_account_data, before)
+      await undoSecretStorage(homeserver, owner, upload_account_data, before)
     }
   } catch (cause) {
     if (error instanceof Error) {

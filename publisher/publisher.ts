@@ -79,9 +79,8 @@ export class CrossSigningPublisher {
    * open it. The user must be registered. The device is made if it does not exist.
    *
    * The homeserver is asked first. If all is published already, this is the only request, unless there is a
-   * `recoverySecret`. Calling again is
-   * always safe, also after a crash between any two requests. Without `reset`, the identity that the
-   * homeserver has is never replaced (`IDENTITY_CONFLICT`).
+   * `recoverySecret`. Calling again is always safe, also after a crash between any two requests. Without
+   * `reset`, the identity that the homeserver has is never replaced (`IDENTITY_CONFLICT`).
    *
    * With a `recoverySecret`, the private keys are put into the user's secret storage before the identity is
    * published. If the store is lost, a call with a new device ID and an empty folder brings the identity back

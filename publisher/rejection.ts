@@ -10,7 +10,7 @@ import type { Redact } from './redaction'
  * known, as that of a container that has not started yet. Certificates, blocked ports, wrong URLs and answers that
  * are not HTTP are the same the next time.
  */
-const PASSING =
+const NETWORK_FAILURES =
   /^(ECONN[A-Z]+|E(SOCKET)?TIMEDOUT|EPIPE|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL|EAI_AGAIN|ENOTFOUND|ERR_STREAM_PREMATURE_CLOSE|UND_ERR_(SOCKET|CLOSED|DESTROYED|(CONNECT|HEADERS|BODY)_TIMEOUT))$/
 
 /** The statuses of errors whose status the client does not tell. */
@@ -40,7 +40,7 @@ export function failureOf(
   if (code !== undefined) Object.assign(cause, { code: clip(redact(code)) })
   const stack = part(rejection, 'stack')
   if (typeof stack === 'string') cause.stack = withoutTokens(redact(stack))
-  const Failure = chain.some(isPassing) ? NoAnswer : MatrixRequestError
+  const Failure = chain.some(isNetworkFailure) ? NoAnswer : MatrixRequestError
   return new Failure(request, `no answer: ${reason}`, { cause })
 }
 
@@ -134,9 +134,9 @@ function causesOf(rejection: unknown): unknown[] {
   return chain
 }
 
-function isPassing(error: unknown): boolean {
+function isNetworkFailure(error: unknown): boolean {
   const code = part(error, 'code')
-  return (isText(code) && PASSING.test(code)) || part(error, 'name') === 'TimeoutError'
+  return (isText(code) && NETWORK_FAILURES.test(code)) || part(error, 'name') === 'TimeoutError'
 }
 
 /** The error of `fetch` says only that it failed. The last of its causes says why. */

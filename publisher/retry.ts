@@ -4,13 +4,13 @@ import { orAborted } from './abort'
 import type { Answer } from './answer'
 
 /** Too many requests, and what proxies answer while a homeserver restarts. */
-const PASSING = [429, 502, 503, 504]
+const RETRIABLE = [429, 502, 503, 504]
 
 const LONGEST_WAIT = 30_000
 const FIRST_WAIT = 500
 
-export function isPassing(answer: Answer): boolean {
-  return PASSING.includes(answer.status)
+export function isRetriable(answer: Answer): boolean {
+  return RETRIABLE.includes(answer.status)
 }
 
 /**

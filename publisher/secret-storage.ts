@@ -8,7 +8,7 @@ import { isObject } from './answer'
 import { NotPublishedError } from './errors'
 import type { Homeserver, Owner } from './homeserver'
 
-/** No user has more keys of other programs. A homeserver must not make us send requests without an end. */
+/** Users have few keys of other programs. A homeserver must not make us send requests without an end. */
 const MOST_OTHER_KEYS = 20
 
 /**
@@ -58,7 +58,7 @@ export async function writeSecretStorage(
   const kept = await read(homeserver, owner, types)
   const lost = uploads.filter(({ type, content }) => !isSame(content, kept[type])).map(({ type }) => type)
   if (lost.length === 0) return
-  const what = `the homeserver has accepted the account data of ${owner.userId}, and does not serve ${lost.join(', ')} so`
+  const what = `the homeserver has accepted the account data ${lost.join(', ')} of ${owner.userId}, and serves something else`
   throw new NotPublishedError('STILL_MISSING', what, [])
 }
 
@@ -74,10 +74,10 @@ async function put(
 }
 
 /**
- * Puts back what was there before. The private keys of an identity must not be replaced while the homeserver
- * keeps it.
+ * Puts back what was there before `writeSecretStorage`. The private keys of an identity must not be replaced while the
+ * homeserver keeps it.
  */
-export async function takeBack(
+export async function undoSecretStorage(
   homeserver: Homeserver,
   owner: Owner,
   uploads: AccountDataUpload[],

@@ -5,7 +5,7 @@ import { NotPublishedError } from './errors'
 import type { Homeserver, Owner } from './homeserver'
 import { servesOther } from './proof'
 
-/** A homeserver that was asked within this time, in milliseconds, need not be asked again. */
+/** After an answer, the homeserver need not be asked again for this time, in milliseconds. */
 const FRESH = 5_000
 
 export class Watch {
@@ -22,7 +22,7 @@ export class Watch {
   }
 
   /** @throws {NotPublishedError} if the homeserver has got another identity since it was asked */
-  async look(): Promise<void> {
+  async checkNoOtherIdentity(): Promise<void> {
     const { userId, signal } = this.#owner
     const now = await this.#homeserver.queryKeys([userId], signal)
     this.#askedAt = performance.now()
@@ -31,7 +31,8 @@ export class Watch {
     throw new NotPublishedError('OTHER_IDENTITY', what, [])
   }
 
-  async lookIfOld(): Promise<void> {
-    if (performance.now() - this.#askedAt >= FRESH) await this.look()
+  /** The same, unless the homeserver was asked a moment ago. */
+  async checkNoOtherIdentityIfOld(): Promise<void> {
+    if (performance.now() - this.#askedAt >= FRESH) await this.checkNoOtherIdentity()
   }
 }

@@ -52,8 +52,7 @@ pub fn read(database: &Connection, file: &Path, passphrase: Option<&str>, depth:
     Ok(Content { rows: rows::read(database, &codec)?, form: Form::Tables { schema, codec, stray_cipher } })
 }
 
-/// One page is the most that a database without tables can have. A damaged header of a larger one
-/// can make it look empty.
+/// A database without tables has one page at most. A damaged header can make a larger database look empty.
 fn is_empty(database: &Connection, file: &Path) -> Result<bool> {
     let number = |sql: &str| database.query_row(sql, (), |row| row.get::<_, u64>(0));
     if number("SELECT count(*) FROM sqlite_master")? > 0 {
@@ -113,7 +112,7 @@ fn unlock(database: &Connection, passphrase: Option<&str>, depth: Depth) -> Resu
              Call bootstrapCrossSigning once without a passphrase, which repairs it (the command: without \
              --empty-passphrase, and without a passphrase in the environment)",
         ),
-        // To try it takes as long as to open the store, which is no loss for a call that is refused.
+        // This takes as long as opening the store, which does not matter for a call that is refused.
         None if Codec::unlock(&cipher, "").is_ok() => refuse(
             "it is encrypted: made by matrix-bot-sdk? Its passphrase is the empty string. Give it as the option \
              passphrase: '' (the command: --empty-passphrase)",

@@ -44,7 +44,7 @@ pub fn look(folder: &Path, passphrase: Option<&str>) -> Result<Seen> {
         Ok(database) => content::read(&database, &file, passphrase, Depth::Look),
         Err(error) => Err(error),
     };
-    // What was read counts only if it cannot have been overwritten meanwhile, and so does a failure to read it.
+    // What was read, or a failure to read it, counts only if nothing can have been overwritten meanwhile.
     if Files::of(folder)? != before {
         return Err(Error::in_use("another process, which changes it"));
     }
@@ -75,10 +75,10 @@ fn check_is_there(folder: &Path) -> Result<()> {
     }
 }
 
-/// What tells whether a process has made, replaced or begun anew one of the store's files.
+/// Shows whether a process has made, replaced or restarted one of the store's files meanwhile.
 ///
 /// A process that adds to the log does not change what was in it. If everything in the log is in the
-/// database, it may begin the log anew. Then it writes another header first.
+/// database, it may write the log again from its start. Then it first writes another header.
 #[derive(PartialEq, Eq)]
 struct Files {
     database: FileIdentity,
@@ -129,10 +129,10 @@ impl Files {
 ///   log, and does not touch the index of the others. It must not copy the log into the database when it
 ///   closes.
 ///
-/// Where our lock is not to be had, SQLite locks for itself, with the index of the others, which it reads only.
+/// Where our lock cannot be had, SQLite locks for itself. It uses the index of the others, and only reads it.
 fn open(file: &Path, files: &Files, is_locked: bool) -> Result<Connection> {
     if files.has_journal {
-        // To read the database, what is in the journal had to be copied back into it.
+        // SQLite would have to copy the journal back into the database before it could read it.
         return Err(Error::new(
             ErrorCode::StoreInUse,
             "another process is writing to it, or was interrupted while it wrote, and has left its journal. If no \
@@ -149,13 +149,13 @@ fn open(file: &Path, files: &Files, is_locked: bool) -> Result<Connection> {
         (true, false) => ("readonly_shm=1", false),
     };
     let database = Connection::open_with_flags(format!("file:{}?{parameter}", escaped(file)), flags)?;
-    // First of all. SQLite would even remove a log of which nothing is committed.
+    // This comes first: SQLite would even remove a log in which nothing is committed.
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     if is_alone {
         database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     }
     database.busy_timeout(Duration::ZERO)?;
-    // All that is read is of one moment.
+    // Everything is read as it is at one moment.
     database.execute_batch("BEGIN")?;
     Ok(database)
 }
