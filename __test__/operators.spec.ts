@@ -746,11 +746,29 @@ describe('where it is shown', () => {
     expect(publish.stdout).toMatch(/^28 of 30 ghosts published in 1\d s: 28 created\.\n/)
   })
 
-  test('control characters of names and paths do not reach the terminal', async () => {
-    const path = join(folder, 'line\nbreak\x1b[31m')
+  test('characters that control a terminal, or reverse text, do not reach it', async () => {
+    const path = join(folder, 'line\nbreak\x1b[31m\u202Eesrever')
     const { stdout } = await run('status', [path])
-    expect(stdout).toContain('line\\u000abreak\\u001b[31m')
-    expect(stdout).not.toContain('\x1b')
+    expect(stdout).toContain('line\\u000abreak\\u001b[31m\\u202eesrever')
+    expect(stdout).not.toMatch(/[\x1b\u202E]/) // eslint-disable-line no-control-regex
+  })
+
+  python('names of wide characters are whole, in the columns that the terminal has', async () => {
+    const name = '日本語👍🏽'.repeat(12)
+    const text = await inTerminal('status', [name], { NO_COLOR: '1', COLUMNS_OF_TERMINAL: '40' })
+    const [table] = text.split('\n\n')
+    const column = table!
+      .split('\n')
+      .slice(1)
+      .map((line) => line.slice(0, 16).split(' ')[0])
+    expect(column.join('')).toBe(name)
+    expect(table).not.toMatch(/[…\uFFFD]/)
+  })
+
+  python('a terminal that does not know its width gets whole lines', async () => {
+    const text = await inTerminal('status', ['missing'], { NO_COLOR: '1', COLUMNS_OF_TERMINAL: '0' })
+    expect(text).toMatch(/^user +device +homeserver +store\nmissing +INVALID_STORE_PATH\n/)
+    expect(text).toContain('\n  Give the folder of the store. A ghost that has no store yet')
   })
 })
 
