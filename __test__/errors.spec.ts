@@ -156,7 +156,7 @@ describe('arguments', () => {
     },
   )
 
-  test.each(['', 'a\0b'])('INVALID_STORE_PATH: %j', async (path) => {
+  test.each(['', 'a\0b', 'a\ud800'])('INVALID_STORE_PATH: %j', async (path) => {
     expect((await failure(USER_ID, DEVICE_ID, path)).code).toBe('INVALID_STORE_PATH')
   })
 
@@ -172,7 +172,7 @@ describe('arguments', () => {
     ],
     [
       'INVALID_RECOVERY_KEY',
-      'recovery.key',
+      'recovery key',
       [USER_ID, DEVICE_ID, 'store', { recovery: { key: ' '.repeat(10_000_000) } }],
     ],
   ])('%s: %s is very long', async (code, name, args) => {

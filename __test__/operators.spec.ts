@@ -1,8 +1,9 @@
 // Promise: `status` says of every ghost what is wrong and what mends it, and changes nothing. `publish` publishes what
 // can be published, names what cannot, and can be stopped and run again at any moment.
 
-import { type ChildProcess } from 'node:child_process'
+import { type ChildProcess, execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -481,6 +482,70 @@ describe('publish', () => {
       child.kill('SIGINT')
       expect((await end(child)).code).toBe(130)
     })
+
+    itOnLinux.each([
+      ['publish', '--json'],
+      ['publish', '--dry-run'],
+      ['status', '--json'],
+    ])('%s %s ends although a pipe with a name has nobody who writes', async (command, ...args) => {
+      const pipe = join(folder, 'pipe')
+      execFileSync('mkfifo', [pipe])
+      const child = begin(command, ['--ghosts', pipe, ...args])
+      const ended = end(child)
+      await sleep(2000)
+      child.kill('SIGINT')
+      const killed = setTimeout(() => child.kill('SIGKILL'), 5000)
+      expect((await ended).code).toBe(130)
+      clearTimeout(killed)
+    })
+
+    itOnLinux('ghosts come from a pipe with a name, too', async () => {
+      const pipe = join(folder, 'pipe')
+      execFileSync('mkfifo', [pipe])
+      const ghosts = newGhosts(3)
+      const child = begin('publish', ['--ghosts', pipe, '--json'])
+      const ended = end(child)
+      await writeFile(pipe, ghosts.map((ghost) => `${JSON.stringify(ghost)}\n`).join(''))
+      const { code, stdout } = await ended
+      expect({ code, counts: counts(stdout) }).toEqual({ code: 0, counts: { created: 3 } })
+    })
+  })
+
+  test('a list that is not UTF-8, or has a path that is none, makes no store at another path', async () => {
+    const [latin, half, none, good] = newGhosts(4)
+    const lines = [
+      { ...latin, store_path: join(folder, 'caf\xe9') },
+      { ...half, store_path: join(folder, '\ud800') },
+      { ...none, store_path: join(folder, 'a\0b') },
+      good,
+    ]
+    const file = join(folder, 'latin-1.jsonl')
+    writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''), 'latin1')
+    const before = readdirSync(folder)
+    const problems = [
+      [1, 'it is not UTF-8'],
+      [2, 'its store_path is no path'],
+      [3, 'its store_path is no path'],
+    ].map(([line, what]) => `line ${line} of ${file}: ${what}`)
+    for (const [command, ...args] of [['publish', '--dry-run'], ['status'], ['publish']] as const) {
+      const { code, stdout } = await run(command, [...args, '--json', '--ghosts', file])
+      expect(code).toBe(1)
+      const results = parse(stdout).filter(({ line }) => line !== undefined)
+      expect(results.map(({ error }) => error?.message)).toEqual(problems)
+    }
+    expect(readdirSync(folder)).toEqual([...before, 'stores'].sort())
+    expect([latin!, half!, none!, good!].map(isServed)).toEqual([false, false, false, true])
+  })
+
+  itOnLinux('the file of --failed has whole lines, or the command says that it has not', async () => {
+    const ghosts = [{ user_id: 'no user ID', device_id: DEVICE_ID, store_path: '/x'.repeat(2000) }]
+    const failed = join(folder, 'failed.jsonl')
+    // A write that goes beyond the limit takes a part.
+    const script = 'ulimit -f 1; exec "$0" "$1" publish --homeserver "$2" --ghosts "$3" --failed "$4"'
+    const args = [process.execPath, COMMAND, homeserver.url, list(ghosts), failed]
+    const { code, stdout, stderr } = await end(start('sh', ['-c', script, ...args], ENV))
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(/^INVALID_ARGUMENT: --failed .*failed\.jsonl: EFBIG: .*\n$/)
   })
 
   test('if the homeserver does not know the token, the run ends with that', async () => {
@@ -490,6 +555,8 @@ describe('publish', () => {
     const { code, stdout, stderr } = await end(child)
     expect(code).toBe(1)
     expect(stderr).toMatch(/^M_UNKNOWN_TOKEN: .*RUST_CRYPTO_HELPER_AS_TOKEN must be the as_token of .*\n$/)
+    // The homeserver ends its sentence itself.
+    expect(stderr).not.toContain('..')
     expect(parse(stdout).length).toBeLessThan(100)
     expect(readdirSync(folder)).toEqual(['ghosts.jsonl'])
   })
@@ -746,11 +813,29 @@ describe('where it is shown', () => {
     expect(publish.stdout).toMatch(/^28 of 30 ghosts published in 1\d s: 28 created\.\n/)
   })
 
-  test('control characters of names and paths do not reach the terminal', async () => {
-    const path = join(folder, 'line\nbreak\x1b[31m')
+  test('characters that control a terminal, or reverse text, do not reach it', async () => {
+    const path = join(folder, 'line\nbreak\x1b[31m\u202Eesrever')
     const { stdout } = await run('status', [path])
-    expect(stdout).toContain('line\\u000abreak\\u001b[31m')
-    expect(stdout).not.toContain('\x1b')
+    expect(stdout).toContain('line\\u000abreak\\u001b[31m\\u202eesrever')
+    expect(stdout).not.toMatch(/[\x1b\u202E]/) // eslint-disable-line no-control-regex
+  })
+
+  python('names of wide characters are whole, in the columns that the terminal has', async () => {
+    const name = '日本語👍🏽'.repeat(12)
+    const text = await inTerminal('status', [name], { NO_COLOR: '1', COLUMNS_OF_TERMINAL: '40' })
+    const [table] = text.split('\n\n')
+    const column = table!
+      .split('\n')
+      .slice(1)
+      .map((line) => line.slice(0, 16).split(' ')[0])
+    expect(column.join('')).toBe(name)
+    expect(table).not.toMatch(/[…\uFFFD]/)
+  })
+
+  python('a terminal that does not know its width gets whole lines', async () => {
+    const text = await inTerminal('status', ['missing'], { NO_COLOR: '1', COLUMNS_OF_TERMINAL: '0' })
+    expect(text).toMatch(/^user +device +homeserver +store\nmissing +INVALID_STORE_PATH\n/)
+    expect(text).toContain('\n  Give the folder of the store. A ghost that has no store yet')
   })
 })
 
@@ -868,6 +953,17 @@ describe('usage', () => {
       '--failed',
       join(folder, '.', 'ghosts.jsonl'),
     ])
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/^rust-crypto-helper: --failed and --ghosts are the same file\n/)
+    expect(readFileSync(file)).toEqual(before)
+  })
+
+  itOnLinux('so it is if the list comes from standard input', async () => {
+    const file = list(newGhosts(3))
+    const before = readFileSync(file)
+    const script = '"$0" "$1" publish --homeserver "$2" --ghosts - --failed "$3" < "$3"'
+    const args = [process.execPath, COMMAND, homeserver.url, file]
+    const { code, stderr } = await end(start('sh', ['-c', script, ...args], ENV))
     expect(code).toBe(2)
     expect(stderr).toMatch(/^rust-crypto-helper: --failed and --ghosts are the same file\n/)
     expect(readFileSync(file)).toEqual(before)

@@ -3,7 +3,7 @@
 // Looks at ghosts without changing anything: what the homeserver serves, beside what the store holds.
 
 const { statSync } = require('node:fs')
-const { problemOf, strayCipher, wayOut } = require('./problems.js')
+const { problemOf, strayCipher, withWayOut } = require('./problems.js')
 
 /**
  * @typedef {import('./ghosts.js').Entry} Entry
@@ -144,7 +144,7 @@ function isAboutOne({ name, code, status = 0, errcode }) {
 function explained(error, signal) {
   if (signal.aborted) return error
   const { code, message } = problemOf(/** @type {Error} */ (error))
-  return Object.assign(new Error(`${message}. ${wayOut(code)}`), { code })
+  return Object.assign(new Error(withWayOut(code, message)), { code })
 }
 
 /**

@@ -2,9 +2,9 @@
 
 // The file of the ghosts that are not published. It is a list of ghosts again.
 
-const { closeSync, openSync, statSync, writeSync } = require('node:fs')
+const { closeSync, fstatSync, openSync, statSync, writeFileSync } = require('node:fs')
 const { UsageError } = require('./arguments.js')
-const { invalid, writeGhost } = require('./ghosts.js')
+const { STANDARD_INPUT, invalid, writeGhost } = require('./ghosts.js')
 
 class FailedFile {
   #path
@@ -13,7 +13,7 @@ class FailedFile {
 
   /**
    * @param {string} path
-   * @param {string | undefined} ghosts the list of ghosts, which is read at the same time
+   * @param {string | undefined} ghosts the list that is read at the same time, or `-`
    */
   constructor(path, ghosts) {
     if (ghosts !== undefined && isSame(path, ghosts)) {
@@ -30,7 +30,8 @@ class FailedFile {
    */
   add(ghost) {
     if (ghost.storePath === undefined) return
-    this.#try(() => writeSync(this.#handle, `${JSON.stringify(writeGhost(ghost))}\n`))
+    // Unlike `writeSync`, it goes on when the disk has taken a part.
+    this.#try(() => writeFileSync(this.#handle, `${JSON.stringify(writeGhost(ghost))}\n`))
     this.count++
   }
 
@@ -52,12 +53,15 @@ class FailedFile {
 }
 
 /**
- * @param {string} a
- * @param {string} b
+ * @param {string} failed
+ * @param {string} ghosts
  */
-function isSame(a, b) {
-  const [one, other] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }))
-  return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino
+function isSame(failed, ghosts) {
+  const one = statSync(failed, { throwIfNoEntry: false })
+  // A device, such as a terminal or /dev/null, may be both.
+  if (!one?.isFile()) return false
+  const other = ghosts === STANDARD_INPUT ? fstatSync(0) : statSync(ghosts, { throwIfNoEntry: false })
+  return other !== undefined && one.dev === other.dev && one.ino === other.ino
 }
 
 module.exports = { FailedFile }

@@ -3,7 +3,8 @@
 // The ghosts that a run is about, from JSON Lines and from the command line. A ghost is read when it is
 // wanted, because a file may have millions of them.
 
-const { createReadStream, statSync } = require('node:fs')
+const { constants, createReadStream, openSync, statSync } = require('node:fs')
+const { Socket } = require('node:net')
 
 /**
  * A line without `user_id` and `device_id` has a store that tells whose it is.
@@ -28,7 +29,7 @@ const LONGEST_LINE = 1_000_000
 /**
  * @param {string | undefined} file JSON Lines, or `-` for standard input
  * @param {string[]} storePaths
- * @param {AbortSignal} signal ends the wait for standard input. A file is read to its end
+ * @param {AbortSignal} signal ends the wait for standard input or another pipe. A file is read to its end
  * @returns {AsyncGenerator<Entry, void, undefined>}
  */
 async function* readGhosts(file, storePaths, signal) {
@@ -57,7 +58,35 @@ async function countGhosts(file, storePaths) {
 }
 
 /** @param {string} file */
-const isRegularFile = (file) => statSync(file, { throwIfNoEntry: false })?.isFile() ?? true
+const isRegularFile = (file) => kindOf(file)?.isFile() ?? true
+
+/**
+ * What a file is. Undefined: to open it will say why.
+ *
+ * @param {string} file
+ */
+function kindOf(file) {
+  try {
+    return statSync(file)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Opens a list. What waits for a pipe can be stopped, if the stream is not one of files: a thread that waits for a
+ * pipe keeps the process alive.
+ *
+ * @param {string} file
+ * @param {boolean} isPipe
+ * @returns {import('node:stream').Readable}
+ */
+function openList(file, isPipe) {
+  if (file === STANDARD_INPUT) return process.stdin
+  if (!isPipe) return createReadStream(file)
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  return new Socket({ fd, readable: true, writable: false })
+}
 
 /**
  * The lines of a file. A line that is too long is undefined.
@@ -66,13 +95,13 @@ const isRegularFile = (file) => statSync(file, { throwIfNoEntry: false })?.isFil
  * @param {AbortSignal} [signal]
  */
 async function* readLines(file, signal) {
-  const stream = file === STANDARD_INPUT ? process.stdin : createReadStream(file)
-  const stop = () => void stream.destroy()
-  if (file === STANDARD_INPUT) signal?.addEventListener('abort', stop)
+  const isPipe = file === STANDARD_INPUT || kindOf(file)?.isFIFO() === true
   let isFirst = true
   let rest = ''
   let isTooLong = false
   try {
+    const stream = openList(file, isPipe)
+    if (isPipe) signal?.addEventListener('abort', () => void stream.destroy())
     for await (const chunk of stream.setEncoding('utf8')) {
       const lines = (rest + (isFirst ? chunk.replace(/^\uFEFF/, '') : chunk)).split('\n')
       isFirst = false
@@ -85,7 +114,7 @@ async function* readLines(file, signal) {
       if (isTooLong) rest = ''
     }
   } catch (error) {
-    if (stream === process.stdin && signal?.aborted) return
+    if (isPipe && signal?.aborted) return
     throw invalid(`--ghosts ${file}: ${/** @type {Error} */ (error).message}`)
   }
   if (isTooLong) yield undefined
@@ -103,6 +132,8 @@ function readLine(text, file, line) {
     return { ghost: { line }, error: invalid(`line ${line} of ${file}: ${what}`) }
   }
   if (text === undefined) return problem(`it has more than ${LONGEST_LINE} characters`)
+  // The decoder puts it where bytes are no UTF-8. The store would be another folder, and made new.
+  if (text.includes('\uFFFD')) return problem('it is not UTF-8')
   /** @type {unknown} */
   let value
   try {
@@ -115,6 +146,8 @@ function readLine(text, file, line) {
   }
   const { user_id, device_id, store_path } = /** @type {Record<string, unknown>} */ (value)
   if (typeof store_path !== 'string' || store_path === '') return problem('it has no store_path')
+  // No path has such characters. The system would take another one, or none.
+  if (/[\p{Surrogate}\0]/u.test(store_path)) return problem('its store_path is no path')
   if (user_id === undefined && device_id === undefined) return { ghost: { storePath: store_path } }
   if (typeof user_id !== 'string') return problem('it has no user_id')
   if (typeof device_id !== 'string') return problem('it has no device_id')

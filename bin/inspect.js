@@ -4,7 +4,7 @@
 
 const { readPassphrase } = require('./environment.js')
 const { print } = require('./output.js')
-const { strayCipher, wayOut } = require('./problems.js')
+const { strayCipher, withWayOut } = require('./problems.js')
 
 /** @type {import('./arguments.js').Command} */
 const inspect = {
@@ -37,7 +37,7 @@ async function look(storePath, passphrase) {
     const info = await inspectStore(storePath, { passphrase })
     if (!info.stray_cipher) return { store_path: storePath, ...info }
     const { code, message } = strayCipher(storePath)
-    return { store_path: storePath, ...info, error: { code, message: `${message}. ${wayOut(code)}` } }
+    return { store_path: storePath, ...info, error: { code, message: withWayOut(code, message) } }
   } catch (error) {
     const { code, message } = /** @type {import('..').BootstrapError} */ (error)
     return { store_path: storePath, error: { code, message } }

@@ -38,13 +38,14 @@ async function complain(line, text = '') {
 }
 
 /**
- * One line of a text. File names may have line breaks and escape sequences of terminals.
+ * One line of a text. File names may have line breaks, escape sequences of terminals, and characters that show the
+ * text in another order than it has.
  *
  * @param {string} text
  */
 function visible(text) {
   return text.replace(
-    /[\p{Cc}\u2028\u2029]/gu,
+    /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }

@@ -117,6 +117,17 @@ function wayOut(code) {
 }
 
 /**
+ * A problem and its way out, in one line.
+ *
+ * @param {string} code
+ * @param {string} message
+ */
+function withWayOut(code, message) {
+  // What a homeserver says is often a sentence.
+  return `${message.replace(/\.$/, '')}. ${wayOut(code)}`
+}
+
+/**
  * What an error of this package or of its publisher says about a ghost.
  *
  * @param {Error} error
@@ -153,4 +164,4 @@ function codeOf({ name, code, problem, errcode, status, path }) {
   return typeof code === 'string' ? code : 'INTERNAL'
 }
 
-module.exports = { isUnpublished, problemOf, strayCipher, wayOut }
+module.exports = { isUnpublished, problemOf, strayCipher, wayOut, withWayOut }

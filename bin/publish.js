@@ -6,7 +6,7 @@ const { UsageError } = require('./arguments.js')
 const { FailedFile } = require('./failed-file.js')
 const { countGhosts, writeGhost } = require('./ghosts.js')
 const { complain, print, visible } = require('./output.js')
-const { wayOut } = require('./problems.js')
+const { wayOut, withWayOut } = require('./problems.js')
 const { Progress } = require('./progress.js')
 const { perform, rehearse } = require('./publication.js')
 const { Problems } = require('./report.js')
@@ -164,7 +164,7 @@ class Tally {
     // What is wrong with a line is found before anybody is asked.
     if (code !== 'NO_ANSWER' && !code.startsWith('INVALID_')) this.#isAnswered = true
     if (this.fatal !== undefined || !(isRefused || isUnreachable)) return
-    this.fatal = `${code}: ${message}. ${wayOut(code)}`
+    this.fatal = `${code}: ${withWayOut(code, message)}`
     this.#controller.abort()
   }
 

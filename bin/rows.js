@@ -3,9 +3,13 @@
 // A table that is printed while its rows come. It is never in memory as a whole.
 
 const Table = require('cli-table3')
+const widthOf = require('string-width')
 
 const GAP = '  '
 const NARROWEST = 8
+
+/** As people see them: one may be many characters of a string. */
+const CHARACTERS = new Intl.Segmenter()
 const NO_BORDERS = Object.fromEntries(
   [
     ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],
@@ -28,7 +32,7 @@ class Rows {
   constructor(head, terminal) {
     this.#head = head
     this.#terminal = terminal
-    this.#widths = head.map(({ length }) => length)
+    this.#widths = head.map((cell) => widthOf(cell))
   }
 
   /**
@@ -39,7 +43,9 @@ class Rows {
    * @param {(cell: string, column: number) => CellStyle} style
    */
   text(rows, style) {
-    this.#widths = this.#widths.map((width, n) => Math.max(width, ...rows.map((row) => row[n]?.length ?? 0)))
+    this.#widths = this.#widths.map((width, n) =>
+      Math.max(width, ...rows.map((row) => widthOf(row[n] ?? ''))),
+    )
     const widths = this.#fit()
     const table = new Table({
       chars: { ...NO_BORDERS, middle: GAP },
@@ -61,7 +67,19 @@ class Rows {
    */
   #lines(cell, width = Infinity, style) {
     const lines = []
-    for (let rest = cell; rest !== ''; rest = rest.slice(width)) lines.push(rest.slice(0, width))
+    let line = ''
+    let room = width
+    for (const { segment } of CHARACTERS.segment(cell)) {
+      const needed = widthOf(segment)
+      if (line !== '' && needed > room) {
+        lines.push(line)
+        line = ''
+        room = width
+      }
+      line += segment
+      room -= needed
+    }
+    if (line !== '') lines.push(line)
     return lines.map((line) => (style ? this.#terminal.paint(style, line) : line)).join('\n')
   }
 

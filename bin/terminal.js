@@ -8,7 +8,7 @@ const { styleText } = require('node:util')
 
 /**
  * @typedef {object} Terminal
- * @property {number} columns unlimited, if it is no terminal
+ * @property {number} columns unlimited, if it is no terminal, or one that does not know its width
  * @property {(style: Style, text: string) => string} paint
  */
 
@@ -21,7 +21,7 @@ function describe(stream) {
   // Knows NO_COLOR, FORCE_COLOR and the kinds of terminals.
   const hasColours = isTerminal && stream.hasColors()
   return {
-    columns: isTerminal ? stream.columns : Infinity,
+    columns: (isTerminal && stream.columns) || Infinity,
     paint: (style, text) => (hasColours ? styleText(style, text) : text),
   }
 }

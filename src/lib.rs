@@ -56,7 +56,7 @@ static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 /// | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, an option does not exist, or `serverKeys` or `recovery.accountData` are not what a homeserver has about this user |
 /// | `INVALID_USER_ID` | the user ID is not `@localpart:server` |
 /// | `INVALID_DEVICE_ID` | the device ID is empty, is longer than 100,000 characters, or has control characters |
-/// | `INVALID_STORE_PATH` | the path is empty, has a NUL, or something other than a folder has this name |
+/// | `INVALID_STORE_PATH` | the path is empty, has a NUL or half of a surrogate pair, or something other than a folder has this name |
 /// | `ACCOUNT_MISMATCH` | the store belongs to another user or device |
 /// | `STORE_IN_USE` | somebody else had the store open for longer than `busyTimeout` |
 /// | `STORE_PASSPHRASE` | the store is encrypted and the passphrase is wrong or missing, or it is plain and there is a passphrase |
@@ -110,7 +110,7 @@ pub fn bootstrap_cross_signing<'env>(
 /// | code | when |
 /// |---|---|
 /// | `INVALID_ARGUMENT` | an argument has the wrong JavaScript type or is out of range, or an option does not exist |
-/// | `INVALID_STORE_PATH` | the path is empty or has a NUL, there is no store, or something other than a folder has this name |
+/// | `INVALID_STORE_PATH` | the path is empty, has a NUL or half of a surrogate pair, there is no store, or something other than a folder has this name |
 /// | `STORE_IN_USE` | for longer than `busyTimeout`, this process had the store open, or another one kept it from being read: it was working on it exclusively |
 /// | `STORE_PASSPHRASE` | the store is encrypted and the passphrase is wrong or missing, or it is plain and there is a passphrase |
 /// | `STORE_CORRUPT` | the file is no database, or it is damaged |

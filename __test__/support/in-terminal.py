@@ -1,4 +1,4 @@
-"""Runs a command in a terminal of its own, of 80 columns, and copies what the terminal shows to standard output."""
+"""Runs a command in a terminal of its own, of COLUMNS_OF_TERMINAL or 80 columns, and copies what the terminal shows to standard output."""
 
 import fcntl
 import os
@@ -9,7 +9,8 @@ import termios
 
 pid, terminal = pty.fork()
 if pid == 0:
-    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    columns = int(os.environ.get("COLUMNS_OF_TERMINAL", "80"))
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     os.execvp(sys.argv[1], sys.argv[1:])
 while True:
     try:

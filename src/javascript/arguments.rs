@@ -108,7 +108,7 @@ fn path(value: Unknown) -> Result<String> {
         let reason = format!("it is longer than {LONGEST_PATH} characters");
         return Err(Error::io("work in the folder storePath", &io::Error::other(reason)));
     }
-    string("storePath", value)
+    text("storePath", value, LONGEST_PATH, ErrorCode::InvalidStorePath)
 }
 
 fn passphrase(name: &str, value: Unknown) -> Result<Zeroizing<String>> {
@@ -119,7 +119,7 @@ fn passphrase(name: &str, value: Unknown) -> Result<Zeroizing<String>> {
 }
 
 /// A text of which every character counts. Half of a surrogate pair would become another character on the
-/// way, and so another ID or another secret.
+/// way, and so another ID, another secret or another folder.
 fn text(name: &str, value: Unknown, longest: usize, code: ErrorCode) -> Result<String> {
     if is_longer(value, longest) {
         return Err(Error::new(code, format!("{name} is longer than {longest} characters")));
