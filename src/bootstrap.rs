@@ -67,10 +67,11 @@ pub async fn bootstrap(request: Request) -> std::result::Result<Outcome, Unfinis
     };
 
     let busy_timeout = request.options.busy_timeout;
-    let outcome = once_free(&mut abort, &folder, busy_timeout, {
+    // In a box: it takes memory only when it begins, and thousands of calls wait until then.
+    let outcome = Box::pin(once_free(&mut abort, &folder, busy_timeout, {
         let folder = folder.clone();
         move || attempt(&request, &known, &folder)
-    })
+    }))
     .await;
     drop((mounted, resolved));
     outcome

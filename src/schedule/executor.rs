@@ -38,9 +38,9 @@ pub fn spawn<T: Send + 'static>(
 ) {
     match &*RUNTIME {
         Ok(runtime) => {
-            runtime.spawn(async {
-                settle(tokio::spawn(work).await.unwrap_or_else(|error| Err(panicked(&error).into())));
-            });
+            // Two tasks, side by side: one inside the other would keep the room for `work` twice.
+            let task = runtime.spawn(work);
+            runtime.spawn(async { settle(task.await.unwrap_or_else(|error| Err(panicked(&error).into()))) });
         }
         Err(reason) => {
             settle(Err(Error::internal(format_args!("cannot start threads: {reason}")).into()));
