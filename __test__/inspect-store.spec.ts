@@ -1,6 +1,7 @@
 // Promise: inspectStore tells what a store holds. It sees all that is committed, whoever has the store open,
 // and changes nothing in the folder. Its cost does not grow with the store.
 
+import { execFileSync } from 'node:child_process'
 import {
   existsSync,
   mkdirSync,
@@ -320,7 +321,10 @@ for n in itertools.count():
     child.kill('SIGKILL')
     await ended
     expect(Object.keys(seen).sort()).toEqual([`complete ${sdk.master_key!}`, 'none undefined'])
-    expect(await integrity(folder)).toBe('ok')
+    // The kill may have left the copy of the log half done. The database is whole together with its log.
+    const check =
+      "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone()[0])"
+    expect(execFileSync('python3', ['-c', check, join(folder, DATABASE)], { encoding: 'utf8' })).toBe('ok\n')
   })
 })
 

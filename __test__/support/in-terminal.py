@@ -7,6 +7,8 @@ import struct
 import sys
 import termios
 
+# This is the terminal of a person. Under CI, Node.js takes it for a log, without colours.
+os.environ.pop("CI", None)
 pid, terminal = pty.fork()
 if pid == 0:
     columns = int(os.environ.get("COLUMNS_OF_TERMINAL", "80"))
