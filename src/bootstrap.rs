@@ -11,13 +11,9 @@ use crate::{
     patience::once_free,
     recovery::{self, AccountDataUpload, Escrow, SecretStorage},
     request::Request,
-    schedule::{
-        abort::Unfinished,
-        executor::{blocking, wait},
-        processors::computing,
-        queue::{self, Queue},
-    },
-    store::{self, HeldStore, Resolved, Staging, StoreFolder},
+    schedule::{abort::Unfinished, executor::wait, processors::computing},
+    store::{self, HeldStore, Staging, StoreFolder},
+    turns::turns,
 };
 
 /// The result of a call.
@@ -45,26 +41,15 @@ struct Known {
 pub async fn bootstrap(request: Request) -> std::result::Result<Outcome, Unfinished> {
     let mut abort = request.options.abort.clone();
     let request = Arc::new(request);
-    // Calls for one store wait for each other here, without polling.
-    let given = abort.unless(queue::turn(Queue::Given(request.store_path.clone()))).await?;
-    let (Resolved { path: folder, identity }, known) = blocking(&mut abort, {
+    let (folder, known, turns) = turns(&mut abort, request.store_path.clone(), {
         let request = Arc::clone(&request);
         move || {
-            let folder =
-                store::resolve(&request.store_path).map_err(|error| error.about(&request.store_path))?;
-            let known = computing(|| -> Result<_> {
-                Ok(Known { served: request.server_keys(), storage: request.secret_storage()? })
-            })?;
-            Ok((folder, Arc::new(known)))
+            computing(|| {
+                Ok(Arc::new(Known { served: request.server_keys(), storage: request.secret_storage()? }))
+            })
         }
     })
-    .await??;
-    let resolved = abort.unless(queue::turn(Queue::Resolved(folder.clone()))).await?;
-    drop(given);
-    let mounted = match identity {
-        Some(identity) => Some(abort.unless(queue::turn(Queue::Folder(identity))).await?),
-        None => None,
-    };
+    .await?;
 
     let busy_timeout = request.options.busy_timeout;
     // In a box: it takes memory only when it begins, and thousands of calls wait until then.
@@ -73,7 +58,7 @@ pub async fn bootstrap(request: Request) -> std::result::Result<Outcome, Unfinis
         move || attempt(&request, &known, &folder)
     }))
     .await;
-    drop((mounted, resolved));
+    drop(turns);
     outcome
 }
 

@@ -10,13 +10,9 @@ use crate::{
     identity::{Extent, Ghost, Summary},
     patience::once_free,
     request::Inspection,
-    schedule::{
-        abort::Unfinished,
-        executor::{blocking, wait},
-        processors::computing,
-        queue::{self, Queue},
-    },
-    store::{self, Resolved, Seen},
+    schedule::{abort::Unfinished, executor::wait, processors::computing},
+    store::{self, Seen},
+    turns::turns,
 };
 
 /// The result of a look at a store.
@@ -42,18 +38,7 @@ pub async fn inspect(inspection: Inspection) -> std::result::Result<Inspected, U
     let mut abort = inspection.abort.clone();
     let inspection = Arc::new(inspection);
     // As a bootstrap does, so that the calls for one store keep their order.
-    let given = abort.unless(queue::turn(Queue::Given(inspection.store_path.clone()))).await?;
-    let Resolved { path: folder, identity } = blocking(&mut abort, {
-        let path = inspection.store_path.clone();
-        move || store::resolve(&path).map_err(|error| error.about(&path))
-    })
-    .await??;
-    let resolved = abort.unless(queue::turn(Queue::Resolved(folder.clone()))).await?;
-    drop(given);
-    let mounted = match identity {
-        Some(identity) => Some(abort.unless(queue::turn(Queue::Folder(identity))).await?),
-        None => None,
-    };
+    let (folder, (), turns) = turns(&mut abort, inspection.store_path.clone(), || Ok(())).await?;
     let busy_timeout = inspection.busy_timeout;
     let outcome = once_free(&mut abort, &folder, busy_timeout, {
         let folder = folder.clone();
@@ -62,7 +47,7 @@ pub async fn inspect(inspection: Inspection) -> std::result::Result<Inspected, U
         }
     })
     .await;
-    drop((mounted, resolved));
+    drop(turns);
     outcome
 }
 

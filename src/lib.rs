@@ -15,6 +15,7 @@ mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::{
     alloc::System,
